@@ -1,0 +1,5 @@
+"""The API's site map."""
+
+from django.urls import URLPattern, path
+
+urlpatterns: list[URLPattern] = []

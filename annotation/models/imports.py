@@ -1,0 +1,42 @@
+"""An import: a file's way in. Its rows stay invisible until it is done."""
+
+from django.db import models
+
+from annotation.models.people import User, Workspace
+from annotation.models.projects import Project
+
+
+class Import(models.Model):
+    class State(models.TextChoices):
+        PREVIEWED = "previewed"
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="imports")
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    # "file" or, for rows that a program hands in (a model's answers), what it is called.
+    source = models.CharField(max_length=200, default="file")
+    filename = models.CharField(max_length=255, blank=True)
+    path = models.CharField(max_length=500, blank=True)
+    layout = models.CharField(max_length=40, blank=True)
+    mapping = models.JSONField(default=dict)
+    skip_bad = models.BooleanField(default=False)
+    state = models.CharField(max_length=12, choices=State, default=State.PREVIEWED)
+    reason = models.TextField(blank=True)
+    rows_done = models.PositiveIntegerField(default=0)
+    rows_total = models.PositiveIntegerField(null=True)
+    # The report, in the shape that `import_prompts --report` writes.
+    report = models.JSONField(default=dict)
+    heartbeat = models.DateTimeField(null=True)
+    created = models.DateTimeField(auto_now_add=True)
+    finished = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["state"], name="import_state")]
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.project.workspace

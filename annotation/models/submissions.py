@@ -1,0 +1,111 @@
+"""Submissions: one annotator's turn at one item, what was shown and what came of it."""
+
+from django.db import models
+from django.db.models import Q
+
+from annotation.models.imports import Import
+from annotation.models.people import User, Workspace
+from annotation.models.projects import GuidelineVersion
+from annotation.models.prompts import BatchQuerySet
+from annotation.models.stages import Item, Stage
+
+
+class Submission(models.Model):
+    class State(models.TextChoices):
+        CLAIMED = "claimed"  # holds a slot until claimed_until
+        DRAFT = "draft"  # the same, with something written
+        EXPIRED = "expired"  # the slot went back; what was written is kept
+        SUBMITTED = "submitted"
+        SKIPPED = "skipped"
+        LATE = "late"  # submitted after the slot had gone to another
+
+    class SkipReason(models.TextChoices):
+        UNCLEAR = "unclear", "The prompt is unclear"
+        EXPERTISE = "expertise", "Outside my expertise"
+        UNSAFE = "unsafe", "Unsafe or upsetting"
+        BROKEN = "broken", "Broken or garbled"
+        OTHER = "other", "Something else"
+
+    item = models.ForeignKey(Item, on_delete=models.CASCADE, related_name="submissions")
+    # The item's stage again: the queue asks "what do I hold in this stage" without a join.
+    stage = models.ForeignKey(Stage, on_delete=models.CASCADE, related_name="submissions")
+    user = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="submissions")
+    rater = models.CharField(max_length=200, blank=True)  # imported work: who, as text
+    origin = models.CharField(max_length=8, default="human")  # "human" or "import"
+    batch = models.ForeignKey(
+        Import, null=True, on_delete=models.PROTECT, related_name="submissions"
+    )
+    state = models.CharField(max_length=9, choices=State, default=State.CLAIMED)
+    shown = models.JSONField(default=list)  # response ids in the order drawn for this person
+    claimed_until = models.DateTimeField(null=True)
+    # What is being written: {"text"?, "messages"?, "system"?, "context"?, "order"?}, and its version.
+    draft = models.JSONField(default=dict)
+    version = models.PositiveIntegerField(default=0)
+    # correct, where the stage lets the prompt be edited: null where it was left alone.
+    messages = models.JSONField(null=True)
+    system = models.TextField(null=True)
+    context = models.TextField(null=True)
+    unchanged = models.BooleanField(default=False)  # correct: "no change needed"
+    skip_reason = models.CharField(max_length=9, choices=SkipReason, blank=True)
+    skip_note = models.TextField(blank=True)
+    guidelines = models.ForeignKey(
+        GuidelineVersion, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    active_seconds = models.PositiveIntegerField(default=0)
+    created = models.DateTimeField(auto_now_add=True)
+    submitted = models.DateTimeField(null=True)
+
+    objects = BatchQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["item", "user"], condition=Q(user__isnull=False), name="submission_once"
+            ),
+            models.UniqueConstraint(
+                fields=["item", "rater"], condition=Q(user__isnull=True), name="submission_rater"
+            ),
+            models.CheckConstraint(
+                condition=Q(user__isnull=False) | Q(origin="import"), name="submission_annotator"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["stage", "claimed_until"],
+                name="submission_expiring",
+                condition=Q(state__in=["claimed", "draft"]),
+            ),
+            models.Index(fields=["user", "stage", "state"], name="submission_mine"),
+            models.Index(fields=["stage", "state"], name="submission_in_stage"),
+        ]
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.stage.project.workspace
+
+
+class SubmissionVersion(models.Model):
+    """The append-only history: every save of submitted work. Nothing deletes it but an erasure."""
+
+    submission = models.ForeignKey(Submission, on_delete=models.PROTECT, related_name="history")
+    number = models.PositiveIntegerField()
+    event = models.CharField(max_length=12)  # submit, undo, resubmit, late, skip
+    content = models.JSONField()
+    author = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["submission", "number"], name="history_number")
+        ]
+
+
+class Ranking(models.Model):
+    """An ordering of responses with ties, best first: [[7], [3, 9], [4]]."""
+
+    submission = models.OneToOneField(Submission, on_delete=models.PROTECT, related_name="ranking")
+    order = models.JSONField()
+    # Two answers only: -4 (the second shown is significantly better) to 4; null where not asked.
+    strength = models.SmallIntegerField(null=True)
+    withdrawn = models.DateTimeField(null=True)  # undone
+    created = models.DateTimeField(auto_now_add=True)

@@ -1,0 +1,19 @@
+"""`{% panels "dataset" dataset.pk %}`: the panels that settings name for a page, as fragments."""
+
+from django import template
+from django.conf import settings
+from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+
+@register.simple_tag
+def panels(page: str, pk: int | str) -> SafeString:
+    """A placeholder a panel, which loads the fragment; the page knows nothing else of it."""
+    return format_html_join(
+        "\n",
+        '<div class="slot" hx-get="{}" hx-trigger="load" hx-swap="outerHTML"></div>',
+        ((reverse(name, args=[pk]),) for name in settings.PANELS.get(page, [])),
+    )

@@ -1,0 +1,116 @@
+"""The contract on disk between whoever supervises a run and the recipe that trains (stdlib only).
+
+    spec.json      in: run, attempt, recipe, config, seed, inputs, template, versions
+    inputs/        in: what was staged: a model, an adapter, a reward run, a snapshot
+    events.jsonl   out: one JSON object a line, append-only: seq, attempt, time, kind, step, …
+    log.txt        out: stdout and stderr of the process
+    checkpoints/   out: step-N folders, complete once they bear that name
+    artifact/      out: what the run leaves
+    result.json    out: state, reason, metrics, samples; written last, by rename
+    stop           in: the file's presence (or SIGTERM) asks for a checkpoint and an end
+
+A recipe imports no Django. A torn last line of events.jsonl is ignored by whoever reads it.
+"""
+
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+KINDS = ("state", "progress", "metrics", "sample", "note", "alarm")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write by rename: a reader sees the old file or the new one, never half of one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(value, file, ensure_ascii=False, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+@dataclass(frozen=True)
+class Input:
+    """Something the run starts from. `path` is relative to the run directory, or a Hub id."""
+
+    name: str
+    kind: str  # model, adapter, reward, snapshot, prompts
+    path: str
+    sha256: str = ""
+
+
+class RunDir:
+    """A run directory as the recipe sees it. Raises ValueError where spec.json is not usable."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).resolve()
+        try:
+            self.spec: dict[str, Any] = json.loads((self.path / "spec.json").read_text("utf-8"))
+        except FileNotFoundError:
+            raise ValueError(f"{self.path} holds no spec.json; is it a run directory?") from None
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{self.path / 'spec.json'} is not JSON: {error}") from None
+        self.attempt: int = self.spec.get("attempt", 1)
+        self.config: dict[str, Any] = self.spec.get("config", {})
+        self.seed: int = self.spec.get("seed", 0)
+        self.inputs = {row["name"]: Input(**row) for row in self.spec.get("inputs", [])}
+        self.events_path = self.path / "events.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self.artifact = self.path / "artifact"
+        self._seq = 0
+        self._stop = False
+        self._events = self.events_path.open("ab")
+        # A torn last line (the process was killed while writing) must not swallow ours.
+        if self._events.tell() and not self.events_path.read_bytes().endswith(b"\n"):
+            self._events.write(b"\n")
+
+    def catch_sigterm(self) -> None:
+        """From here on SIGTERM asks for a stop, as the file does."""
+        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "_stop", True))
+
+    @property
+    def stop_requested(self) -> bool:
+        return self._stop or (self.path / "stop").exists()
+
+    def input_path(self, name: str) -> str:
+        """Absolute path of an input, or the Hub id. Raises ValueError where the run has none."""
+        if name not in self.inputs:
+            raise ValueError(f"This run has no input named {name!r}; it has {sorted(self.inputs)}.")
+        given = self.inputs[name].path
+        local = self.path / given
+        return str(local) if local.exists() else given
+
+    def event(self, kind: str, step: int = 0, **data: Any) -> None:
+        """Append one event and flush it. `kind` is one of KINDS; values must be JSON."""
+        assert kind in KINDS, kind
+        self._seq += 1
+        line = {
+            "seq": self._seq,
+            "attempt": self.attempt,
+            "time": time.time(),
+            "kind": kind,
+            "step": step,
+            **data,
+        }
+        self._events.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        self._events.flush()
+
+    def progress(
+        self, step: int, total: int, phase: str, seconds_left: float | None = None
+    ) -> None:
+        self.event("progress", step, total=total, phase=phase, seconds_left=seconds_left)
+
+    def metrics(self, step: int, **values: float) -> None:
+        self.event("metrics", step, values=values)
+
+    def finish(self, state: str, reason: str = "", **result: Any) -> None:
+        """Write result.json, last of all. `state`: succeeded, stopped (resumable) or failed."""
+        assert state in ("succeeded", "stopped", "failed"), state
+        write_json(
+            self.path / "result.json",
+            {"state": state, "reason": reason, "attempt": self.attempt, **result},
+        )
