@@ -1,0 +1,166 @@
+"""Setting a project up: the only writer of projects, guideline versions, stages and assigned seats."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from annotation.errors import Refused
+from annotation.models import GuidelineVersion, Project, Seat, Stage, User, Workspace
+from annotation.people import free_slug
+
+# What may be changed in a stage after it is made. The kind may not: submissions hang on it.
+STAGE_FIELDS = {
+    "name",
+    "instructions",
+    "overlap",
+    "order",
+    "source",
+    "source_name",
+    "edit_prompt",
+    "max_answers",
+    "lease_minutes",
+    "skips_to_close",
+}
+
+
+@transaction.atomic
+def create_project(
+    *,
+    workspace: Workspace,
+    name: str,
+    guidelines: str = "",
+    author: User | None = None,
+    slug: str | None = None,
+    description: str = "",
+) -> Project:
+    """A project, with its first guideline version if there is text. Refused if the slug is taken."""
+    taken = set(workspace.projects.values_list("slug", flat=True))
+    if slug is None:
+        slug = free_slug(name, taken, "project", length=60)
+    elif slug in taken:
+        raise Refused(f"A project with the short name “{slug}” is here already: choose another.")
+    project = Project.objects.create(
+        workspace=workspace, name=name, slug=slug, description=description
+    )
+    if guidelines.strip():
+        add_guidelines(project=project, text=guidelines, author=author)
+    return project
+
+
+@transaction.atomic
+def update_project(*, project: Project, name: str, description: str) -> None:
+    project.name, project.description = name, description
+    project.save(update_fields=["name", "description"])
+
+
+@transaction.atomic
+def add_guidelines(*, project: Project, text: str, author: User | None) -> GuidelineVersion:
+    """The next version; the same text again makes none. Earlier submissions keep theirs."""
+    text = text.strip()
+    newest = project.guidelines
+    if newest is not None and newest.text == text:
+        return newest
+    number = newest.number + 1 if newest else 1
+    return GuidelineVersion.objects.create(project=project, number=number, text=text, author=author)
+
+
+@transaction.atomic
+def archive(*, project: Project) -> None:
+    """Out of the lists and of every queue; nothing is deleted. `restore` brings it back."""
+    project.archived = timezone.now()
+    project.save(update_fields=["archived"])
+
+
+@transaction.atomic
+def restore(*, project: Project) -> None:
+    project.archived = None
+    project.save(update_fields=["archived"])
+
+
+@transaction.atomic
+def create_stage(
+    *,
+    project: Project,
+    kind: str,
+    name: str,
+    instructions: str = "",
+    overlap: int = 1,
+    people: Iterable[User] | None = None,
+    source: str = Stage.Source.LATEST,
+    source_name: str = "",
+    edit_prompt: bool = False,
+    order: str = Stage.Order.ARRIVAL,
+    max_answers: int = 9,
+    lease_minutes: int = 60,
+    skips_to_close: int = 3,
+    state: str = Stage.State.OPEN,
+) -> Stage:
+    """A stage at the end of the project's list. `people` None: everyone in the workspace.
+
+    Raises Refused for people from elsewhere and for a source without its name."""
+    last = project.stages.aggregate(last=Max("position"))["last"]
+    stage = Stage.objects.create(
+        project=project,
+        kind=kind,
+        name=name,
+        instructions=instructions,
+        overlap=overlap,
+        position=0 if last is None else last + 1,
+        state=state,
+        order=order,
+        source=source,
+        source_name=source_name,
+        edit_prompt=edit_prompt,
+        max_answers=max_answers,
+        lease_minutes=lease_minutes,
+        skips_to_close=skips_to_close,
+    )
+    _check(stage)
+    assign(stage=stage, people=people)
+    return stage
+
+
+@transaction.atomic
+def update_stage(*, stage: Stage, **changes: Any) -> None:
+    """Changes the named fields (STAGE_FIELDS). A new overlap holds for open items too."""
+    for field, value in changes.items():
+        if field not in STAGE_FIELDS:
+            raise Refused(f"A stage's {field} cannot be changed.")
+        setattr(stage, field, value)
+    _check(stage)
+    stage.save(update_fields=list(changes))
+
+
+def _check(stage: Stage) -> None:
+    if stage.source == Stage.Source.ORIGIN and not stage.source_name.strip():
+        raise Refused("Say whose answers are to be corrected: the author's or the model's name.")
+
+
+@transaction.atomic
+def set_state(*, stage: Stage, state: str) -> None:
+    """Open or pause. A stage of imported work stays as it is: nobody works in it."""
+    rows = Stage.objects.filter(pk=stage.pk).exclude(state=Stage.State.IMPORTED)
+    if not rows.update(state=state):
+        raise Refused(f"{stage} holds imported work: it cannot be opened or paused.")
+    stage.state = state
+
+
+@transaction.atomic
+def assign(*, stage: Stage, people: Iterable[User] | None) -> None:
+    """Only these people work here; None: everyone in the workspace.
+
+    Raises Refused if one of them is not an active member."""
+    stage.open_to_all = people is None
+    stage.save(update_fields=["open_to_all"])
+    chosen = list(people or [])
+    members = stage.workspace.memberships.filter(is_active=True)
+    known = set(members.values_list("user_id", flat=True))
+    for person in chosen:
+        if person.pk not in known:
+            raise Refused(f"{person} is not in this workspace: invite them first.")
+    stage.seats.exclude(user__in=chosen).update(assigned=False)
+    for person in chosen:
+        Seat.objects.update_or_create(stage=stage, user=person, defaults={"assigned": True})
