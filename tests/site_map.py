@@ -1,0 +1,116 @@
+"""Every view, who may enter it and how: one row a URL name and method.
+
+tests/test_every_view.py asks each row the same questions and fails for a view without a row.
+Add your rows to the list of your app, and to `make_world` what they need."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from django.utils import timezone
+
+from annotation.models import (
+    ApiToken,
+    Import,
+    Invitation,
+    Item,
+    Membership,
+    Prompt,
+    Response,
+    Role,
+    Stage,
+    Submission,
+)
+from annotation.models.people import hash_secret
+from exports.models import Dataset, Snapshot
+from training.models import Run
+
+
+@dataclass(frozen=True)
+class View:
+    """`args`: attributes of the world, e.g. "project.pk". `who`: page (members of a workspace),
+    api (the same, for programs), own (whoever is logged in), open (all).
+    `least`: the lowest role that may. `ok`: the answers that a permitted request may get."""
+
+    name: str
+    args: tuple[str, ...] = ()
+    least: str = "annotator"
+    method: str = "get"
+    who: str = "page"
+    ok: tuple[int, ...] = (200, 201, 202, 204, 302, 400, 409)
+    data: tuple[tuple[str, Any], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.name}"
+
+
+def pages(*names: str, args: tuple[str, ...] = (), **rest: Any) -> list[View]:
+    """Rows that differ by name only."""
+    return [View(name, args, **rest) for name in names]
+
+
+OPEN = [
+    View("healthz", who="open"),
+    View("schema", who="open"),
+    View("api-docs", who="open"),
+    View("login", who="open"),
+    View("login", who="open", method="post"),
+    View("logout", who="own", method="post"),
+    View("password_reset", who="open"),
+    View("password_reset", who="open", method="post"),
+    View("password_reset_done", who="open"),
+    View("password_reset_confirm", ("uid", "reset_token"), who="open"),
+    View("password_reset_confirm", ("uid", "reset_token"), who="open", method="post"),
+    View("password_reset_complete", who="open"),
+    View("password_change", who="own"),
+    View("password_change", who="own", method="post"),
+    View("password_change_done", who="own"),
+]
+
+ANNOTATION: list[View] = []
+
+EXPORTS: list[View] = []
+
+TRAINING: list[View] = []
+
+VIEWS = OPEN + ANNOTATION + EXPORTS + TRAINING
+
+
+def make_world(cast: SimpleNamespace) -> SimpleNamespace:
+    """One of each thing, in Acme; what a URL's arguments are taken from."""
+    world = SimpleNamespace(**vars(cast))
+    world.invitation_secret = "an invitation's secret"
+    world.invitation = Invitation.objects.create(
+        workspace=cast.acme,
+        email="new@example.org",
+        role=Role.ANNOTATOR,
+        secret_hash=hash_secret(world.invitation_secret),
+        expires=timezone.now() + timezone.timedelta(days=1),
+    )
+    world.membership = Membership.objects.get(user=cast.bea)
+    world.token, _ = ApiToken.issue(cast.olga, "a script")
+    world.stage = Stage.objects.create(project=cast.project, kind="write", name="Write")
+    world.prompt = Prompt.objects.create(
+        project=cast.project,
+        external_id="p1",
+        messages=[{"role": "user", "content": "Why is the sky blue?"}],
+        fingerprint="f",
+        root_key="r",
+    )
+    world.response = Response.objects.create(
+        prompt=world.prompt, text="Because of scattering.", origin="imported", fingerprint="g"
+    )
+    world.item = Item.objects.create(stage=world.stage, prompt=world.prompt, position=1, needed=2)
+    world.submission = Submission.objects.create(
+        item=world.item, stage=world.stage, user=cast.bea, state=Submission.State.SUBMITTED
+    )
+    world.import_ = Import.objects.create(project=cast.project, state=Import.State.DONE)
+    world.dataset = Dataset.objects.create(
+        workspace=cast.acme, name="Answers", slug="answers", kind="sft", selection={}
+    )
+    world.snapshot = Snapshot.objects.create(
+        dataset=world.dataset, number=1, state="failed", selection={}
+    )
+    world.run = Run.objects.create(workspace=cast.acme, recipe="sft", state="failed")
+    world.uid, world.reset_token = "MQ", "no-token"
+    return world
