@@ -1,0 +1,184 @@
+"""What a model folder holds, what a run starts from, and what it leaves (stdlib only).
+
+An artifact is a folder with weights (safetensors), a tokenizer and annotune.json: recipe, kind,
+base, template, config, the snapshot's hash and, of a reward run, mean and spread of its rewards.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.recipes.run_dir import RunDir, write_json
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a run left, as its annotune.json says."""
+
+    path: str
+    kind: str  # adapter, model, reward_adapter, reward_model
+    base: dict[str, str]  # {"path", "sha256"} of what an adapter stands on
+    template: dict[str, str]  # {"name", "text"}
+    reward: dict[str, float]  # {"mean", "std"} of a reward run, else empty
+
+    @property
+    def is_adapter(self) -> bool:
+        return self.kind.endswith("adapter")
+
+    @property
+    def is_reward(self) -> bool:
+        return self.kind.startswith("reward")
+
+
+def read_artifact(path: str) -> Artifact:
+    """The artifact in a folder; a plain Hugging Face folder is one of kind adapter or model.
+
+    Raises ValueError where annotune.json is not readable."""
+    folder = Path(path)
+    file = folder / "annotune.json"
+    try:
+        facts = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{file} is not JSON: {error}") from None
+    plain = "adapter" if (folder / "adapter_config.json").exists() else "model"
+    return Artifact(
+        path=str(path),
+        kind=facts.get("kind") or plain,
+        base=facts.get("base") or {},
+        template=facts.get("template") or {},
+        reward=facts.get("reward") or {},
+    )
+
+
+def hub_is_off() -> bool:
+    """No downloads unless asked for: only HF_HUB_OFFLINE=0 (or no, false, off) allows them."""
+    return os.environ.get("HF_HUB_OFFLINE", "1").lower() not in ("0", "no", "false", "off")
+
+
+def check_weights(path: str) -> None:
+    """Raise ValueError, before anything heavy is done, where there are no weights we would read."""
+    folder = Path(path)
+    if not folder.is_dir():
+        if folder.is_absolute() or path.startswith("."):
+            raise ValueError(f"There is no model folder at {path}.")
+        if hub_is_off():
+            raise ValueError(
+                f"{path} is not a folder here, and downloads are off: name a local folder, "
+                "or allow the Hugging Face Hub (HF_HUB_OFFLINE=0)."
+            )
+        return
+    if any(folder.glob("*.safetensors")):
+        return
+    if any(file.suffix in (".bin", ".pt", ".pth") for file in folder.iterdir()):
+        raise ValueError(
+            f"{path} holds pickled weights only (.bin or .pt). They can run code when they are "
+            "read, so they are not loaded: save the model as safetensors first."
+        )
+    if any(folder.glob("*.gguf")):
+        raise ValueError(f"{path} holds a GGUF file, which cannot be trained: convert it first.")
+    raise ValueError(f"{path} holds no weights (no .safetensors file).")
+
+
+def check_base(artifact: Artifact, base_sha256: str) -> None:
+    """Raise ValueError where an adapter has no weights or was trained on another base."""
+    check_weights(artifact.path)
+    wanted = artifact.base.get("sha256", "")
+    if wanted and base_sha256 and wanted != base_sha256:
+        raise ValueError(
+            f"The adapter {artifact.path} was trained on other weights "
+            f"({artifact.base.get('path', 'unknown')}): it does not fit this base model."
+        )
+
+
+def folder_sha256(path: str | Path) -> str:
+    """sha256 over the sorted lines `sha256  path` of a folder's files; "" for a Hub id."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return ""
+    lines = []
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as handle:
+                digest = hashlib.file_digest(handle, "sha256").hexdigest()
+            lines.append(f"{digest}  {file.relative_to(folder).as_posix()}\n")
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Start:
+    """Base weights of a run, and the adapter that goes on top of them, if any."""
+
+    base: str  # absolute folder, or Hub id
+    sha256: str  # of the base
+    init: Artifact | None = None
+
+
+def start_of(run: RunDir) -> Start:
+    """Where a run starts: input `model` with the adapter `init` over it; a whole `init` (full
+    weights) stands in the model's place."""
+    init = read_artifact(_real(run.input_path("init"))) if "init" in run.inputs else None
+    if init is not None and not init.is_adapter:
+        return Start(init.path, folder_sha256(init.path))
+    base = _real(run.input_path("model"))
+    return Start(base, folder_sha256(base), init)
+
+
+def start_of_artifact(run: RunDir, name: str) -> Start:
+    """An earlier run's artifact as input `name`, its base beside it as `<name>_base` (else the
+    run's own model)."""
+    artifact = read_artifact(_real(run.input_path(name)))
+    if not artifact.is_adapter:
+        return Start(artifact.path, folder_sha256(artifact.path))
+    base = _real(run.input_path(f"{name}_base" if f"{name}_base" in run.inputs else "model"))
+    return Start(base, folder_sha256(base), artifact)
+
+
+def _real(path: str) -> str:
+    """Inputs are links into a store; what is written down is the place they lead to."""
+    return os.path.realpath(path) if os.path.exists(path) else path
+
+
+def save_artifact(
+    run: RunDir,
+    model: Any,
+    tokenizer: Any,
+    *,
+    start: Start,
+    config: dict[str, Any],
+    reward: dict[str, float] | None = None,
+) -> dict[str, str]:
+    """Write artifact/, whole or not at all; returns its {"kind", "sha256"}.
+
+    `model` is a transformers or peft model; `reward` {"mean", "std"} marks a reward model."""
+    part = run.path / "artifact.part"
+    shutil.rmtree(part, ignore_errors=True)
+    adapter = hasattr(model, "peft_config")
+    if adapter:
+        # Embeddings are never trained here; peft would look on the Hub whether they were.
+        model.save_pretrained(part, save_embedding_layers=False)
+        (part / "README.md").unlink(missing_ok=True)  # a card that knows nothing but a path
+    else:
+        model.save_pretrained(part)
+    tokenizer.save_pretrained(part)
+    kind = ("reward_" if reward is not None else "") + ("adapter" if adapter else "model")
+    template = run.spec.get("template") or {}
+    facts: dict[str, Any] = {
+        "recipe": run.spec.get("recipe", ""),
+        "kind": kind,
+        "base": {"path": start.base, "sha256": start.sha256},
+        "template": {"name": template.get("name", "model"), "text": tokenizer.chat_template or ""},
+        "config": config,
+        "seed": run.seed,
+        "snapshot_sha256": run.inputs["snapshot"].sha256 if "snapshot" in run.inputs else "",
+        "versions": run.spec.get("versions", {}),
+    }
+    if reward is not None:
+        facts["reward"] = reward
+    write_json(part / "annotune.json", facts)
+    shutil.rmtree(run.artifact, ignore_errors=True)
+    os.replace(part, run.artifact)
+    return {"kind": kind, "sha256": folder_sha256(run.artifact)}
