@@ -1,0 +1,125 @@
+"""An item's places: how many hold it, have done it, have skipped it. The only writer of its counters.
+
+Each act is one conditional UPDATE, true if it hit its row: reading first and writing then would, on
+PostgreSQL, leave items closed with a free place, which nobody would ever get."""
+
+import time
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from annotation.models import Item, Stage, Submission
+
+# An item that was full comes back one lane earlier and behind every cursor; skips may close it.
+COMES_BACK = """
+    taken = taken - 1,
+    lane = CASE WHEN open THEN lane ELSE lane - 1 + abs(lane % 2) END,
+    position = CASE WHEN open THEN position ELSE %(now)s END"""
+
+
+def take(item: int) -> bool:
+    """One of the item's free places, for a newcomer; only while it is open."""
+    return _update(
+        """UPDATE annotation_item SET taken = taken + 1, open = (taken + 1 < needed)
+           WHERE id = %(item)s AND open AND taken < needed""",
+        item=item,
+    )
+
+
+def retake(item: int) -> bool:
+    """A place for somebody who had one and let it expire or skipped it; also of a closed item."""
+    return _update(
+        """UPDATE annotation_item SET taken = taken + 1, open = (open AND taken + 1 < needed)
+           WHERE id = %(item)s AND taken < needed""",
+        item=item,
+    )
+
+
+def release(item: int, stage: Stage) -> bool:
+    """A place goes back; the item opens again unless skips have closed it."""
+    return _update(
+        f"""UPDATE annotation_item SET {COMES_BACK}, open = (skips < %(limit)s)
+            WHERE id = %(item)s AND taken > done""",
+        item=item,
+        limit=stage.skips_to_close,
+        now=time.time_ns(),
+    )
+
+
+def skip(item: int, stage: Stage) -> bool:
+    """A place goes back with a skip. Enough of them close the item and put it on the lead's list."""
+    return _update(
+        f"""UPDATE annotation_item SET {COMES_BACK}, skips = skips + 1,
+                open = (skips + 1 < %(limit)s), flagged = (flagged OR skips + 1 >= %(limit)s)
+            WHERE id = %(item)s AND taken > done""",
+        item=item,
+        limit=stage.skips_to_close,
+        now=time.time_ns(),
+    )
+
+
+def unskip(item: int, stage: Stage) -> bool:
+    """The skip was taken back: the place is held again, if it is still free."""
+    return _update(
+        """UPDATE annotation_item SET taken = taken + 1, skips = skips - 1,
+               open = (taken + 1 < needed AND skips - 1 < %(limit)s),
+               flagged = (flagged AND skips < %(limit)s)
+           WHERE id = %(item)s AND taken < needed AND skips > 0""",
+        item=item,
+        limit=stage.skips_to_close,
+    )
+
+
+def finish(item: int) -> bool:
+    return _update(
+        "UPDATE annotation_item SET done = done + 1 WHERE id = %(item)s AND done < taken", item=item
+    )
+
+
+def unfinish(item: int) -> bool:
+    """Done work was taken back; its place stays with the person."""
+    return _update(
+        "UPDATE annotation_item SET done = done - 1 WHERE id = %(item)s AND done > 0", item=item
+    )
+
+
+def flag(item: int, on: bool = True) -> None:
+    """Put the item on the lead's list, or take it off."""
+    Item.objects.filter(pk=item).update(flagged=on)
+
+
+def hold(submission: Submission, stage: Stage) -> Submission:
+    """The person has the item's place: a claim, or a draft if something is written."""
+    submission.state = Submission.State.DRAFT if submission.draft else Submission.State.CLAIMED
+    submission.claimed_until = timezone.now() + timedelta(minutes=stage.lease_minutes)
+    submission.save(update_fields=["state", "claimed_until"])
+    return submission
+
+
+def expire(stage: Stage) -> int:
+    """Give back the places whose lease has run out; what was written stays. Returns how many."""
+    now = timezone.now()
+    # Written out, or the database would not use the index over what is claimed or drafted.
+    due = list(
+        Submission.objects.filter(
+            stage=stage, state__in=["claimed", "draft"], claimed_until__lt=now
+        ).values_list("pk", "item_id")[:100]
+    )
+    gone = 0
+    for pk, item in due:
+        with transaction.atomic():
+            still = Submission.objects.filter(
+                pk=pk, state__in=["claimed", "draft"], claimed_until__lt=now
+            )
+            if still.update(state=Submission.State.EXPIRED, claimed_until=None):
+                release(item, stage)
+                gone += 1
+    return gone
+
+
+def _update(sql: str, **values: Any) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return bool(cursor.rowcount == 1)

@@ -1,0 +1,108 @@
+"""How far along a stage is, and what waits for a person. Reads only."""
+
+from typing import TypedDict
+
+from django.core.cache import cache
+from django.db.models import Count, Exists, F, OuterRef, Q, Sum
+
+from annotation.filling import qualifying
+from annotation.models import Item, Membership, Response, Seat, Stage, Submission, User
+from annotation.rounds import WORKED
+
+MANY = 10_000  # counting for a person ends here: the cost of a page must not grow with a project
+FRESH = 20  # seconds for which the work page believes what it counted
+
+
+class Progress(TypedDict):
+    items: int  # with those that the next fills will make
+    done: int  # as many submissions as needed
+    open: int  # can be claimed, those to be made included
+    flagged: int  # on the lead's list
+    in_hand: int  # claimed or drafted now
+    submitted: int
+    skipped: int
+    late: int
+
+
+def progress(stage: Stage) -> Progress:
+    """Counts over the whole stage, for its page; O(items)."""
+    items = Item.objects.filter(stage=stage).aggregate(
+        items=Count("pk"),
+        done=Count("pk", filter=Q(done__gte=F("needed"))),
+        open=Count("pk", filter=Q(open=True)),
+        flagged=Count("pk", filter=Q(flagged=True)),
+    )
+    to_come = qualifying(stage).filter(pk__gt=stage.filled_to).count() if _is_worked(stage) else 0
+    states = dict(
+        Submission.objects.live()
+        .filter(stage=stage)
+        .values_list("state")
+        .annotate(n=Count("pk"))
+        .order_by()
+    )
+    return {
+        "items": items["items"] + to_come,
+        "done": items["done"],
+        "open": items["open"] + to_come,
+        "flagged": items["flagged"],
+        "in_hand": states.get("claimed", 0) + states.get("draft", 0),
+        "submitted": states.get("submitted", 0),
+        "skipped": states.get("skipped", 0),
+        "late": states.get("late", 0),
+    }
+
+
+def _is_worked(stage: Stage) -> bool:
+    return stage.kind in WORKED and stage.state != Stage.State.IMPORTED
+
+
+def left_for(stage: Stage, user: User) -> int:
+    """How many items the person could still do here, their own drafts included; MANY at most."""
+    mine = Submission.objects.filter(item=OuterRef("pk"), user=user)
+    items = Item.objects.filter(~Exists(mine), stage=stage, open=True, prompt__retired__isnull=True)
+    own = Response.objects.filter(author=user, withdrawn__isnull=True)
+    if stage.kind != Stage.Kind.WRITE:
+        items = items.filter(~Exists(own.filter(prompt=OuterRef("prompt"))))
+    held = Submission.objects.filter(stage=stage, user=user, state__in=["claimed", "draft"])
+    left = held.count() + items[:MANY].count()
+    if left < MANY:
+        to_come = qualifying(stage).filter(pk__gt=stage.filled_to)
+        if stage.kind != Stage.Kind.WRITE:
+            to_come = to_come.filter(~Exists(own.filter(prompt=OuterRef("pk"))))
+        left += to_come[:MANY].count()
+    return min(left, MANY)
+
+
+def left_about(stage: Stage, user: User, finished: int) -> int:
+    """`left_for` for the work page: counted every FRESH seconds, less what was finished since."""
+    key = f"left:{stage.pk}:{user.pk}"
+    if (known := cache.get(key)) is None:
+        known = (left_for(stage, user), finished)
+        cache.set(key, known, FRESH)
+    left, then = known
+    return max(left - (finished - then), 0)
+
+
+def waiting_for(user: User) -> list[tuple[Stage, int]]:
+    """The stages in which work waits for this person, with how much: (stage, left)."""
+    seats = Seat.objects.filter(stage=OuterRef("pk"), user=user, assigned=True)
+    member = Membership.objects.filter(user=user, is_active=True).values("workspace")
+    stages = (
+        Stage.objects.filter(
+            Q(open_to_all=True) | Exists(seats),
+            kind__in=WORKED,
+            state=Stage.State.OPEN,
+            project__archived__isnull=True,
+            project__workspace__in=member,
+        )
+        .select_related("project__workspace")
+        .order_by("project__name", "project_id", "position", "pk")
+    )
+    counted = [(stage, left_for(stage, user)) for stage in stages]
+    return [(stage, left) for stage, left in counted if left]
+
+
+def finished_by(stage: Stage, user: User) -> int:
+    """How many items of the stage this person has submitted."""
+    seat = Seat.objects.filter(stage=stage, user=user).aggregate(n=Sum("submitted"))
+    return seat["n"] or 0

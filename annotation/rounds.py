@@ -1,0 +1,179 @@
+"""Which round of an item a prompt is in: what answers change when they arrive, go or are ranked.
+
+What an item is about changes only while nobody has touched it; a ranked item is never touched
+again, and new answers open its next round."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef
+
+from annotation.candidates import Answer, Order, best_ranked, next_round, to_correct, to_rank
+from annotation.models import Item, Prompt, Ranking, Response, Stage, Submission
+
+CHUNK = 1000  # prompts a transaction: nobody waits for more
+WORKED = (Stage.Kind.WRITE, Stage.Kind.CORRECT, Stage.Kind.RANK)
+
+
+def answers_arrived(prompt_ids: Iterable[int]) -> None:
+    """Call it after prompts got or lost answers or rankings, were retired or came back.
+
+    Untouched items get their candidates again, a ranked item the next round over what is new,
+    prompts that now qualify their first item; items of retired prompts are closed."""
+    ids = sorted(set(prompt_ids))
+    for start in range(0, len(ids), CHUNK):
+        with transaction.atomic():
+            _refresh(ids[start : start + CHUNK])
+
+
+def _refresh(ids: Sequence[int]) -> None:
+    # The prompts are locked first (PostgreSQL): of two that write at once, the second sees all.
+    prompts = list(
+        Prompt.objects.live()
+        .filter(pk__in=ids)
+        .exclude(messages=[])
+        .order_by("pk")
+        .select_for_update(no_key=True)
+        .values_list("pk", "project_id", "retired")
+    )
+    projects = {project for _, project, _ in prompts}
+    stages = Stage.objects.filter(project__in=projects, kind__in=WORKED)
+    stages = stages.exclude(state=Stage.State.IMPORTED)
+    # Prompts that a stage has not come to yet will be met by its next fill.
+    stages = [stage for stage in stages if stage.filled_to >= ids[0]]
+    if not stages:
+        return
+    touched = Exists(Submission.objects.filter(item=OuterRef("pk")))
+    rounds: dict[tuple[int, int], list[Item]] = defaultdict(list)
+    for item in (
+        Item.objects.filter(stage__in=stages, prompt__in=ids)
+        .annotate(touched=touched)
+        .order_by("round")
+    ):
+        rounds[item.stage_id, item.prompt_id].append(item)
+    known = Known([stage for stage in stages if stage.kind != Stage.Kind.WRITE], ids)
+    base = time.time_ns()
+    new: list[Item] = []
+    for stage in stages:
+        for prompt, project, retired in prompts:
+            if project != stage.project_id:
+                continue
+            items = rounds[stage.pk, prompt]
+            _open_or_close(stage, items, retired is not None)
+            if retired is None and (made := _renew(stage, prompt, items, known)):
+                made.position = base + len(new)
+                new.append(made)
+    Item.objects.bulk_create(new, ignore_conflicts=True)
+
+
+class Known:
+    """The answers and orderings of some prompts, read when they are first asked for."""
+
+    def __init__(self, stages: Sequence[Stage], prompts: Sequence[int]) -> None:
+        self.prompts = prompts
+        self.answers: Mapping[int, list[Answer]] = _answers(prompts) if stages else {}
+        self._orders: Mapping[int, list[tuple[int, Order]]] | None = None
+
+    def best(self, prompt: int, item: int | None = None) -> int | None:
+        """The best ranked answer, by all rankings of the prompt or by those of one item."""
+        if self._orders is None:
+            self._orders = _orders(self.prompts)
+        live = {answer.id for answer in self.answers.get(prompt, [])}
+        return best_ranked(
+            [[a for a in group if a in live] for group in order]
+            for where, order in self._orders.get(prompt, [])
+            if item in (None, where)
+        )
+
+    def candidates(self, stage: Stage, prompt: int) -> list[int]:
+        """What a first round is about; nothing while the prompt does not qualify."""
+        answers = self.answers.get(prompt, [])
+        if stage.kind == Stage.Kind.RANK:
+            return to_rank(answers, stage.max_answers)
+        best = self.best(prompt) if stage.source == Stage.Source.BEST else None
+        return to_correct(answers, stage.source, stage.source_name, best)
+
+
+def _answers(prompts: Sequence[int]) -> dict[int, list[Answer]]:
+    found: dict[int, list[Answer]] = defaultdict(list)
+    rows = Response.objects.live().filter(prompt__in=prompts, withdrawn__isnull=True)
+    for prompt, pk, name, fingerprint in rows.values_list(
+        "prompt_id", "pk", "author_name", "fingerprint"
+    ):
+        found[prompt].append(Answer(pk, name, fingerprint))
+    return found
+
+
+def _orders(prompts: Sequence[int]) -> dict[int, list[tuple[int, Order]]]:
+    found: dict[int, list[tuple[int, Order]]] = defaultdict(list)
+    rows = Ranking.objects.filter(
+        submission__in=Submission.objects.live().filter(item__prompt__in=prompts),
+        submission__state=Submission.State.SUBMITTED,
+        withdrawn__isnull=True,
+    )
+    for prompt, item, order in rows.values_list(
+        "submission__item__prompt_id", "submission__item_id", "order"
+    ):
+        found[prompt].append((item, order))
+    return found
+
+
+def _open_or_close(stage: Stage, items: Sequence[Item], retired: bool) -> None:
+    for item in items:
+        free = item.taken < item.needed and item.skips < stage.skips_to_close
+        rows = Item.objects.filter(pk=item.pk)
+        if item.open and retired:
+            rows.update(open=False)
+        elif free and not item.open and not retired:
+            rows.filter(taken__lt=F("needed")).update(open=True, position=time.time_ns())
+
+
+def _renew(stage: Stage, prompt: int, items: Sequence[Item], known: Known) -> Item | None:
+    """What new answers change for one prompt in one stage; returns the item to be made, if any."""
+    if not items:
+        return first_round(stage, prompt, known) if prompt <= stage.filled_to else None
+    if stage.kind == Stage.Kind.WRITE:
+        return None
+    last = items[-1]
+    seen = [answer for item in items[:-1] for answer in item.candidates]
+    if not last.touched and last.taken == 0:  # type: ignore[attr-defined]
+        if seen:
+            best = known.best(prompt, items[-2].pk)
+            fresh = next_round(known.answers.get(prompt, []), seen, best, stage.max_answers)
+        else:
+            fresh = known.candidates(stage, prompt)
+        rows = Item.objects.filter(pk=last.pk, taken=0)
+        if not fresh:
+            rows.delete()
+        elif fresh != last.candidates:
+            rows.update(candidates=fresh)
+        return None
+    if stage.kind != Stage.Kind.RANK or last.done < last.needed:
+        return None
+    best = known.best(prompt, last.pk)
+    fresh = next_round(
+        known.answers.get(prompt, []), [*seen, *last.candidates], best, stage.max_answers
+    )
+    if not fresh:
+        return None
+    return Item(
+        stage=stage,
+        prompt_id=prompt,
+        round=last.round + 1,
+        candidates=fresh,
+        lane=last.lane + abs(last.lane) % 2,
+        needed=stage.overlap,
+    )
+
+
+def first_round(stage: Stage, prompt: int, known: Known) -> Item | None:
+    """The item that a prompt starts with; none while the prompt does not qualify.
+
+    The caller gives it its position."""
+    write = stage.kind == Stage.Kind.WRITE
+    candidates = [] if write else known.candidates(stage, prompt)
+    if not write and not candidates:
+        return None
+    return Item(stage=stage, prompt_id=prompt, candidates=candidates, needed=stage.overlap)
