@@ -241,6 +241,10 @@ MODEL_PATHS = [Path(path).resolve() for path in env.list("ANNOTUNE_MODEL_PATHS",
 ALLOW_HUB = env.bool("ANNOTUNE_ALLOW_HUB", default=False)  # no downloads unless asked for
 RUN_MAX_ATTEMPTS = env.int("ANNOTUNE_RUN_MAX_ATTEMPTS", default=5)
 RUN_STALE_SECONDS = env.int("ANNOTUNE_RUN_STALE_SECONDS", default=30)
+# After a request to stop: how long until the trainer is sent SIGTERM, and then until SIGKILL.
+RUN_STOP_SECONDS = env.int("ANNOTUNE_RUN_STOP_SECONDS", default=120)
+RUN_TERM_SECONDS = env.int("ANNOTUNE_RUN_TERM_SECONDS", default=30)
+PREFLIGHT_SECONDS = env.int("ANNOTUNE_PREFLIGHT_SECONDS", default=120)
 
 # Security
 CONTENT_SECURITY_POLICY = {

@@ -1,0 +1,144 @@
+"""A model answers a project's prompts: which ones, the run that does it, and the answers' way in."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from annotation import importing, queue
+from annotation.errors import Refused
+from annotation.models import Origin, Project, Prompt, Response, User
+from annotation.records import Answer, Record
+from training import runs
+from training.inputs import Given, model_name
+from training.models import Run
+
+
+def author_of(model: Given) -> str:
+    """The name under which a model's answers stand: "run 12 · SFT on Support v1"."""
+    if isinstance(model, Run) and model.recipe != "convert":
+        return f"run {model.pk} · {model.name}"[:200]
+    return model_name(model)[:200]
+
+
+def unanswered(project: Project, author: str) -> "QuerySet[Prompt]":
+    """The prompts that this model has not answered; ranked ones too: they open a next round."""
+    answered = Response.objects.filter(
+        prompt__project=project, origin=Origin.MODEL, author_name=author, withdrawn=None
+    )
+    prompts = Prompt.objects.live().filter(project=project, retired=None)
+    return prompts.exclude(messages=[]).exclude(pk__in=answered.values("prompt")).order_by("pk")
+
+
+def conversation(prompt: Prompt) -> list[dict[str, Any]]:
+    """The turns as the model gets them: the system text first, the context with the question."""
+    messages = [dict(message) for message in prompt.messages]
+    if prompt.context:
+        messages[-1]["content"] = f"{prompt.context}\n\n{messages[-1].get('content') or ''}"
+    if prompt.system:
+        messages.insert(0, {"role": "system", "content": prompt.system})
+    return messages
+
+
+def queue_answers(
+    *,
+    project: Project,
+    model: Given,
+    user: User | None,
+    limit: int | None = None,
+    config: dict[str, Any] | None = None,
+) -> Run:
+    """A run that answers the project's prompts, at most `limit` of them.
+
+    Raises Refused where there is nothing to answer or the model may not be used here."""
+    author = author_of(model)
+    prompts = unanswered(project, author)
+    rows = prompts[:limit] if limit else prompts
+    path = Path(settings.RUN_ROOT) / "prompts" / f"{uuid.uuid4().hex}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with path.open("w", encoding="utf-8") as file:
+        for prompt in rows.iterator(chunk_size=500):
+            line = {"key": str(prompt.pk), "messages": conversation(prompt)}
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            count += 1
+    try:
+        if not count:
+            raise Refused(f"{author} has answered every prompt of {project.name}.")
+        return runs.create_run(
+            workspace=project.workspace,
+            recipe="answer",
+            config=config or {},
+            inputs={"model": model, "prompts": path},
+            user=user,
+            name=f"Answers for {project.name} by {author}",
+        )
+    except Exception:
+        path.unlink()
+        raise
+
+
+def _answers(run: Run) -> Iterator[tuple[int, str]]:
+    """(prompt's id, text) a line of artifact/answers.jsonl; lines that say nothing are left out."""
+    with (run.artifact / "answers.jsonl").open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            row = json.loads(line)
+            text = str(row.get("text") or "").replace("\0", "").strip()
+            if text and str(row.get("key", "")).isdigit():
+                yield int(row["key"]), text
+
+
+def model_of(run: Run) -> Given:
+    """The model that an answer run speaks for."""
+    rows = {row.name: row for row in run.inputs.select_related("source")}
+    row = rows.get("init") or rows["model"]
+    return row.source or row.path
+
+
+def deliver(run: Run) -> dict[str, Any]:
+    """Bring the answers of a finished answer run into its project; the importer's report.
+
+    Done twice, it adds nothing: an equal answer of the same origin is not doubled. Raises
+    Refused, ValueError or OSError where the answers cannot be read or taken in."""
+    texts = dict(_answers(run))
+    if not texts:
+        raise Refused("the model wrote no answer with any text")
+    prompts = {
+        prompt.pk: prompt
+        for prompt in Prompt.objects.live()
+        .filter(pk__in=texts, project__workspace=run.workspace, retired=None)
+        .select_related("project")
+    }
+    if not prompts:
+        raise Refused("their prompts are gone")
+    project = next(iter(prompts.values())).project
+    author = author_of(model_of(run))
+    records = [
+        Record(
+            external_id=prompt.external_id,
+            answers=[
+                Answer(
+                    text=texts[pk],
+                    author_name=author,
+                    origin=Origin.MODEL,
+                    metadata={"run": run.pk},
+                )
+            ],
+        )
+        for pk, prompt in prompts.items()
+        if prompt.project_id == project.pk
+    ]
+    report = importing.add_records(
+        project=project, records=records, source=f"run {run.pk}", user=run.created_by
+    )
+    queue.answers_arrived([pk for pk, prompt in prompts.items()])
+    return {
+        "project": project.pk,
+        "answers": report["responses"],
+        "prompts": len(records),
+        "refused": report["refused"][:20],
+    }

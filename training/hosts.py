@@ -1,0 +1,45 @@
+"""Processes by host, pid and start time: a pid alone is handed out again."""
+
+import os
+import socket
+import uuid
+from typing import Any
+
+import psutil
+
+HOST = socket.gethostname()
+
+
+def identify(pid: int) -> dict[str, Any]:
+    """{"host", "pid", "started"} of a process of this host. Raises psutil.NoSuchProcess."""
+    return {"host": HOST, "pid": pid, "started": psutil.Process(pid).create_time()}
+
+
+def find(process: dict[str, Any]) -> psutil.Process | None:
+    """The very process, if it still runs on this host (a zombie does not)."""
+    if process.get("host") != HOST or not process.get("pid"):
+        return None
+    try:
+        found = psutil.Process(int(process["pid"]))
+        same = abs(found.create_time() - float(process["started"])) < 1.0
+        return found if same and found.status() != psutil.STATUS_ZOMBIE else None
+    except (psutil.Error, ValueError, KeyError):
+        return None
+
+
+def new_supervisor() -> str:
+    """A name for who supervises: host, pid, start time, and a word so that each one is new."""
+    started = psutil.Process().create_time()
+    return f"{HOST}:{os.getpid()}:{started:.2f}:{uuid.uuid4().hex[:8]}"
+
+
+def host_of(supervisor: str) -> str:
+    return supervisor.rsplit(":", 3)[0]
+
+
+def supervisor_lives(supervisor: str) -> bool:
+    """Does the process behind the name still run? Only for supervisors of this host."""
+    parts = supervisor.rsplit(":", 3)
+    if len(parts) != 4:
+        return False
+    return find({"host": parts[0], "pid": parts[1], "started": parts[2]}) is not None

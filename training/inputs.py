@@ -1,0 +1,271 @@
+"""What a run may start from: which snapshots, runs, folders and Hub ids, and what is staged of them.
+
+Nothing here writes. A path cannot leave its roots, links followed: MODEL_ROOT, the operator's
+MODEL_PATHS, and what a convert run left. Only the operator's shell may name a snapshot's folder.
+"""
+
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from django.conf import settings
+
+from annotation.errors import Refused
+from annotation.models import Workspace
+from exports.models import Snapshot
+from training.models import Run, RunInput
+from training.recipes.configs import RECIPES
+
+Given = Snapshot | Run | Path | str
+Kind = RunInput.Kind
+KINDS = {"model": Kind.MODEL, "init": Kind.ADAPTER, "reward": Kind.REWARD,
+         "snapshot": Kind.SNAPSHOT, "prompts": Kind.PROMPTS}  # fmt: skip
+# Which recipes' runs may stand at an input.
+SOURCES = {"model": ("convert",), "init": ("sft", "ppo"), "reward": ("reward",)}
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """An input that passed: a row of RunInput to be."""
+
+    name: str
+    kind: str
+    snapshot: Snapshot | None = None
+    source: Run | None = None
+    path: str = ""
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Staged:
+    """An input as the run directory gets it: an absolute path, or a Hub id."""
+
+    name: str
+    kind: str
+    path: str
+    sha256: str = ""
+    is_local: bool = True
+
+
+def _within(path: Path, root: Path) -> bool:
+    return path == root.resolve() or root.resolve() in path.parents
+
+
+def model_path(text: str) -> str:
+    """A local model's folder, or a Hub id, as it may be used. Raises Refused."""
+    text = text.strip()
+    named = Path(settings.MODEL_ROOT) / text
+    is_name = HUB_ID.fullmatch(text) is not None
+    path = named if is_name and named.is_dir() else Path(text)
+    if path.is_absolute() or path.is_dir():
+        path = path.resolve()
+        roots = [Path(settings.MODEL_ROOT), *map(Path, settings.MODEL_PATHS)]
+        converted = Run.objects.filter(recipe="convert", state=Run.State.SUCCEEDED)
+        roots += [run.artifact for run in converted]
+        if not any(_within(path, root) for root in roots):
+            raise Refused(
+                f"The model {text} lies outside the folders for models. "
+                f"Put it below {settings.MODEL_ROOT}, or let the operator add its folder to "
+                "ANNOTUNE_MODEL_PATHS."
+            )
+        if not (path / "config.json").is_file():
+            raise Refused(f"{text} holds no config.json: it is not a Hugging Face model folder.")
+        return str(path)
+    if not is_name:
+        raise Refused(f"There is no model folder {text}, and it is no Hub id either.")
+    if not settings.ALLOW_HUB:
+        raise Refused(
+            f"There is no local model {text}, and downloads from the Hub are off. "
+            "The operator turns them on with ANNOTUNE_ALLOW_HUB=1."
+        )
+    return text
+
+
+def base_models() -> list[tuple[str, Given]]:
+    """Local base models, as (label, what to give as `model`): converted ones, then folders."""
+    found: list[tuple[str, Given]] = []
+    runs = Run.objects.filter(recipe="convert", state=Run.State.SUCCEEDED)
+    for run in runs.order_by("-pk"):
+        if (run.artifact / "config.json").is_file():
+            found.append((f"{model_name(run)} (run {run.pk})", run))
+    for root in [Path(settings.MODEL_ROOT), *map(Path, settings.MODEL_PATHS)]:
+        for path in sorted([root, *root.glob("*")]) if root.is_dir() else []:
+            if (path / "config.json").is_file():
+                found.append((path.name, str(path.resolve())))
+    return found
+
+
+def model_name(given: Given) -> str:
+    """What to call a base model: a folder's name, a Hub id, or what the convert run says."""
+    if isinstance(given, Run):
+        return str(given.result.get("name") or given.config.get("package") or given)
+    text = str(given)
+    return Path(text).name if text.startswith("/") else text
+
+
+def base_of(run: Run) -> Given:
+    """The base model that a run was trained on. Raises Refused where it says none."""
+    if run.recipe == "convert":
+        return run
+    row = run.inputs.select_related("source").filter(name="model").first()
+    if row is None:
+        raise Refused(f"Run {run.pk} names no base model.")
+    return row.source or row.path
+
+
+def _folder(model: Given) -> str:
+    return str(model.artifact.resolve()) if isinstance(model, Run) else model_path(str(model))
+
+
+def snapshot_folder(text: str | Path) -> tuple[Snapshot | None, Path, dict[str, object]]:
+    """A snapshot's folder: our row for it if there is one, its path, its snapshot.json.
+
+    Raises Refused where it is none."""
+    path = Path(text).resolve()
+    row = Snapshot.objects.select_related("dataset__workspace").filter(path=str(path)).first()
+    try:
+        about = json.loads((path / "snapshot.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        raise Refused(f"{path} is no snapshot: it holds no readable snapshot.json.") from None
+    return row, path, about
+
+
+def _snapshot(recipe: str, given: Given, workspace: Workspace, operator: bool) -> Chosen:
+    """The snapshot, if the recipe can read it. Raises Refused."""
+    wanted = RECIPES[recipe].dataset
+    title = RECIPES[recipe].title
+    if isinstance(given, str | Path):
+        if not operator:
+            raise Refused("A snapshot's folder can be named in the operator's shell only.")
+        row, path, about = snapshot_folder(given)
+        if row is None:
+            sha256, kind = str(about.get("sha256", "")), about.get("kind")
+            if sha256 and Snapshot.objects.filter(sha256=sha256, state="withdrawn").exists():
+                raise Refused(f"{path} is a copy of a snapshot that has been withdrawn.")
+            if kind != wanted:
+                raise Refused(f"{title} reads a snapshot of kind {wanted}; {path} is of {kind}.")
+            return Chosen("snapshot", Kind.SNAPSHOT, path=str(path), sha256=sha256)
+        given = row
+    if not isinstance(given, Snapshot) or given.workspace != workspace:
+        raise Refused("There is no such snapshot in this workspace.")
+    if given.state == Snapshot.State.WITHDRAWN:
+        raise Refused(f"{given} has been withdrawn: train on its successor.")
+    if given.state != Snapshot.State.READY:
+        raise Refused(f"{given} is not ready ({given.state}): wait until it is frozen.")
+    if given.dataset.kind != wanted:
+        raise Refused(
+            f"{title} reads a snapshot of kind {wanted}; {given} is of {given.dataset.kind}."
+        )
+    return Chosen("snapshot", Kind.SNAPSHOT, snapshot=given, sha256=given.sha256)
+
+
+def _run(name: str, source: Run, workspace: Workspace) -> Chosen:
+    """Another run, if it may stand there. Raises Refused."""
+    if source.workspace_id != workspace.pk and source.recipe != "convert":
+        raise Refused(f"There is no run {source.pk} in this workspace.")
+    if source.recipe not in SOURCES.get(name, ()):
+        allowed = " or ".join(RECIPES[key].title for key in SOURCES.get(name, ())) or "no run"
+        what = RECIPES[source.recipe].title
+        raise Refused(f"“{name}” takes the model of {allowed}; run {source.pk} is {what}.")
+    if source.state in (Run.State.FAILED, Run.State.CANCELLED):
+        raise Refused(f"Run {source.pk} was {source.state}: there is nothing to start from.")
+    sha256 = str(source.result.get("artifact", {}).get("sha256", ""))
+    return Chosen(name, KINDS[name], source=source, sha256=sha256)
+
+
+def _artifact(name: str, given: Path | str) -> Chosen:
+    """An artifact's folder from elsewhere, within the folders for models. Raises Refused."""
+    path = Path(given).resolve()
+    if not (path / "annotune.json").is_file():
+        raise Refused(f"{path} is no artifact of a run: it holds no annotune.json.")
+    roots = [Path(settings.MODEL_ROOT), *map(Path, settings.MODEL_PATHS)]
+    if not any(_within(path, root) for root in roots):
+        raise Refused(f"{path} lies outside the folders for models ({settings.MODEL_ROOT}).")
+    return Chosen(name, KINDS[name], path=str(path))
+
+
+def choose(
+    *, recipe: str, given: dict[str, Given], workspace: Workspace, operator: bool = False
+) -> list[Chosen]:
+    """Every input of a run to be, checked. Raises Refused with what is missing or not allowed.
+
+    A finished run given as `model` means: its base as the model, and itself as `init`."""
+    wanted = RECIPES[recipe].inputs
+    given = {name: value for name, value in given.items() if value}
+    model = given.get("model")
+    if isinstance(model, Run) and model.recipe != "convert":
+        given = given | {"init": given.get("init") or model, "model": base_of(model)}
+    init = given.get("init")
+    if isinstance(init, Run) and init.recipe in SOURCES["init"]:
+        given.setdefault("model", base_of(init))
+    for name in given:
+        if name not in wanted:
+            takes = ", ".join(wanted) or "nothing"
+            raise Refused(f"{RECIPES[recipe].title} takes no “{name}”; it takes {takes}.")
+    if missing := [name for name, needed in wanted.items() if needed and name not in given]:
+        raise Refused(f"{RECIPES[recipe].title} needs {' and '.join(missing)}.")
+    chosen = []
+    for name, value in given.items():
+        if name == "snapshot":
+            chosen.append(_snapshot(recipe, value, workspace, operator))
+        elif name == "prompts":
+            chosen.append(Chosen(name, Kind.PROMPTS, path=str(value)))
+        elif isinstance(value, Run):
+            chosen.append(_run(name, value, workspace))
+        elif name == "model":
+            chosen.append(Chosen(name, Kind.MODEL, path=model_path(str(value))))
+        elif operator and isinstance(value, str | Path):
+            chosen.append(_artifact(name, value))
+        else:
+            raise Refused(f"“{name}” takes a run of this workspace.")
+    if isinstance(init, Run):
+        base, model = base_of(init), given["model"]
+        if _folder(base) != _folder(model):
+            raise Refused(
+                f"Run {init.pk} was trained on {model_name(base)}, not on {model_name(model)}: "
+                "start from the same base model."
+            )
+    return chosen
+
+
+def staged(run: Run) -> list[Staged]:
+    """What to put into the run directory; an adapter's base stands beside it as NAME_base.
+
+    Raises Refused where something has been withdrawn or has not succeeded since."""
+    found = []
+    for row in run.inputs.select_related("snapshot__dataset", "source").order_by("pk"):
+        entry = Staged(row.name, row.kind, row.path, row.sha256, row.path.startswith("/"))
+        if row.snapshot is not None:
+            if row.snapshot.state != Snapshot.State.READY:
+                raise Refused(f"{row.snapshot} is {row.snapshot.state} now.")
+            entry = replace(entry, path=row.snapshot.path, is_local=True)
+        elif row.source is not None:
+            if row.source.state != Run.State.SUCCEEDED:
+                raise Refused(f"Run {row.source.pk}, which it starts from, has not succeeded.")
+            sha256 = str(row.source.result.get("artifact", {}).get("sha256", ""))
+            entry = replace(
+                entry, path=str(row.source.artifact), sha256=sha256 or entry.sha256, is_local=True
+            )
+        found.append(entry)
+        if row.name == "reward":
+            base = _reward_base(row)
+            if base:
+                found.append(base)
+    return found
+
+
+def _reward_base(row: RunInput) -> Staged | None:
+    """What the reward adapter needs beneath it; none where it is whole or names none."""
+    base: Given
+    if row.source is not None:
+        base = base_of(row.source)
+    else:
+        about = json.loads((Path(row.path) / "annotune.json").read_text("utf-8"))
+        named = str((about.get("base") or {}).get("path") or "")
+        if not named:
+            return None
+        base = model_path(named)
+    path = str(base.artifact) if isinstance(base, Run) else str(base)
+    return Staged("reward_base", Kind.MODEL, path, is_local=path.startswith("/"))

@@ -1,0 +1,332 @@
+"""Runs: made, cancelled, resumed, swept. With `moves.py` the only writer of runs."""
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from annotation import importing
+from annotation.errors import Refused
+from annotation.models import User, Workspace
+from exports import chat, snapshots
+from exports.models import Snapshot
+from training import dispatch, hosts, moves
+from training.engine import LOCAL, LocalEngine
+from training.inputs import Chosen, Given, choose
+from training.models import Run, RunInput
+from training.moves import State
+from training.recipes.configs import RECIPES, parse, to_json
+
+log = logging.getLogger("training.runs")
+
+
+def template_of(config: dict[str, Any]) -> dict[str, str]:
+    """The chat template's name and text, as the run keeps it; the model's own has no text here."""
+    name = str(config.get("template", "model"))
+    return {"name": name, "text": chat.TEMPLATES[name] if name in chat.TEMPLATES else ""}
+
+
+def default_name(recipe: str, chosen: list[Chosen]) -> str:
+    """ "SFT on Support v1"; "Answers" where there is no snapshot."""
+    title = RECIPES[recipe].title
+    for row in chosen:
+        if row.name == "snapshot":
+            return f"{title} on {row.snapshot or row.path.rpartition('/')[2]}"
+    return title
+
+
+@transaction.atomic
+def create_run(
+    *,
+    workspace: Workspace,
+    recipe: str,
+    config: dict[str, Any],
+    inputs: dict[str, Given],
+    user: User | None,
+    name: str = "",
+    operator: bool = False,
+) -> Run:
+    """A run, queued or, if an input is another run that has not ended, waiting.
+
+    `inputs`: name -> a Snapshot, a Run, a model's folder, name or Hub id. `operator`: the shell,
+    which may name a snapshot's folder. Raises ConfigError per knob, Refused for the inputs."""
+    if recipe not in RECIPES:
+        raise Refused(f"There is no recipe “{recipe}”; there are {', '.join(RECIPES)}.")
+    init = inputs.get("init") or inputs.get("model")
+    if isinstance(init, Run) and "template" not in config and "template" in init.config:
+        config = config | {"template": init.config["template"]}  # a model keeps its template
+    values = to_json(parse(recipe, config))
+    chosen = choose(recipe=recipe, given=inputs, workspace=workspace, operator=operator)
+    run = Run.objects.create(
+        workspace=workspace,
+        name=(name or default_name(recipe, chosen))[:200],
+        recipe=recipe,
+        config=values,
+        template=template_of(values),
+        state=State.WAITING,
+        created_by=user,
+    )
+    RunInput.objects.bulk_create(
+        RunInput(
+            run=run,
+            name=row.name,
+            kind=row.kind,
+            snapshot=row.snapshot,
+            source=row.source,
+            path=row.path,
+            sha256=row.sha256,
+        )
+        for row in chosen
+    )
+    log.info("run created", extra={"run": run.pk, "recipe": recipe, "workspace": workspace.slug})
+    _settle(run)
+    return run
+
+
+def _settle(run: Run) -> None:
+    """Queue a waiting run that need not wait, and wake a worker."""
+    if moves.settle_waiting(run) == State.QUEUED:
+        dispatch.send(run.pk)
+
+
+def queue_rlhf(
+    *,
+    workspace: Workspace,
+    model: Given,
+    sft: Snapshot,
+    preference: Snapshot,
+    prompts: Snapshot,
+    user: User | None,
+    configs: dict[str, dict[str, Any]] | None = None,
+    preset: str = "",
+) -> tuple[Run, Run, Run]:
+    """The RLHF button: SFT, reward model and PPO, queued in this order; PPO waits for both.
+
+    `configs`: recipe -> its knobs; `preset`: "quick" or none. All three or none are made."""
+    config = {name: preset_values(name, preset) for name in ("sft", "reward", "ppo")}
+    for name, values in (configs or {}).items():
+        config[name] |= values
+    with transaction.atomic():
+        common = {"workspace": workspace, "user": user}
+        first = create_run(
+            recipe="sft", config=config["sft"], inputs={"model": model, "snapshot": sft}, **common
+        )
+        second = create_run(
+            recipe="reward",
+            config=config["reward"],
+            inputs={"model": model, "snapshot": preference},
+            **common,
+        )
+        third = create_run(
+            recipe="ppo",
+            config=config["ppo"],
+            inputs={"init": first, "reward": second, "snapshot": prompts},
+            **common,
+        )
+    return first, second, third
+
+
+def preset_values(recipe: str, preset: str) -> dict[str, Any]:
+    """The knobs that a preset turns. Raises Refused for one that is not there."""
+    if preset not in ("", "sensible", "quick"):
+        raise Refused(f"There is no preset “{preset}”; there are sensible and quick.")
+    return dict(RECIPES[recipe].quick) if preset == "quick" else {}
+
+
+def get_model(*, workspace: Workspace, user: User | None = None) -> Run:
+    """The run that converts the small real model, or converted it; made if there is none."""
+    wanted = parse("convert", {})
+    with transaction.atomic():
+        Workspace.objects.select_for_update().get(pk=workspace.pk)
+        ended = (State.FAILED, State.CANCELLED)
+        for run in Run.objects.filter(recipe="convert").exclude(state__in=ended).order_by("pk"):
+            is_there = not run.has_ended or (run.artifact / "config.json").is_file()
+            if run.config.get("package") == wanted.package and is_there:
+                return run
+        return create_run(
+            workspace=workspace,
+            recipe="convert",
+            config={},
+            inputs={},
+            user=user,
+            name=f"Base model from {wanted.package}",
+        )
+
+
+def cancel(run: Run, *, by: str) -> Run:
+    """Stop the run: at once if nothing works on it, else as soon as its trainer has stopped.
+
+    Raises Refused if it has ended."""
+    for _ in range(20):  # each turn lost to another writer means that the state has changed
+        run.refresh_from_db()
+        if run.has_ended:
+            raise Refused(f"Run {run.pk} has ended: it {_was(run)} and cannot be cancelled.")
+        if run.state == State.STOPPING:
+            return run
+        reason = f"Cancelled by {by}."
+        if run.state in (State.PREPARING, State.RUNNING):
+            if moves.move(run, State.STOPPING, reason=reason):
+                moves.note(run, f"{by} asked it to stop.", code="stop")
+                return run
+        elif _cancel_now(run, reason):
+            return run
+    raise Refused(f"Run {run.pk} keeps changing; try again.")
+
+
+def _was(run: Run) -> str:
+    return "succeeded" if run.state == State.SUCCEEDED else f"was {run.state}"
+
+
+@transaction.atomic
+def _cancel_now(run: Run, reason: str) -> bool:
+    if not moves.move(run, State.CANCELLED, reason=reason):
+        return False
+    moves.settle_dependents(run)
+    return True
+
+
+def why_not_resumable(run: Run, engine: LocalEngine = LOCAL) -> str:
+    """Why `resume` would refuse, in words; "" where it would not."""
+    if run.state not in (State.FAILED, State.CANCELLED, State.INTERRUPTED):
+        return f"Run {run.pk} is {run.state}: only a failed or cancelled run is resumed."
+    if run.started is not None and not engine.has_checkpoint(run):
+        return f"Run {run.pk} left no checkpoint to resume from: start it again instead."
+    return ""
+
+
+def resume(run: Run, *, by: str, engine: LocalEngine = LOCAL) -> Run:
+    """Take up a failed, cancelled or interrupted run from its newest checkpoint (or, if it never
+    started, from its start). Raises Refused where it cannot."""
+    run.refresh_from_db()
+    if why := why_not_resumable(run, engine):
+        raise Refused(why)
+    if any(row.source and row.source.state in (State.FAILED, State.CANCELLED)
+           for row in run.inputs.select_related("source")):  # fmt: skip
+        raise Refused("A run that it waits for did not succeed: resume that one first.")
+    with transaction.atomic():
+        waits = State.QUEUED if run.state == State.INTERRUPTED else State.WAITING
+        attempt = run.attempt + (1 if run.started else 0)
+        if not moves.move(run, waits, attempt=attempt, heartbeat=None):
+            raise Refused(f"Run {run.pk} has changed in the meantime; look again.")
+        moves.note(run, f"{by} resumed it.", code="resumed")
+        if waits == State.WAITING:
+            _settle(run)
+        else:
+            dispatch.send(run.pk)
+    return run
+
+
+def succeed(run: Run, *, result: dict[str, Any]) -> bool:
+    """The run succeeded: keep its result and queue what waited for it."""
+    with transaction.atomic():
+        if not moves.move(run, State.SUCCEEDED, result=result):
+            return False
+        for waiting in moves.settle_dependents(run):
+            dispatch.send(waiting.pk)
+    return True
+
+
+def fail(run: Run, *, reason: str, result: dict[str, Any] | None = None) -> bool:
+    """The run failed, and what waited for it is cancelled."""
+    with transaction.atomic():
+        if not moves.move(run, State.FAILED, reason=reason, result=result or run.result):
+            return False
+        moves.settle_dependents(run)
+    return True
+
+
+def stopped(run: Run, *, result: dict[str, Any] | None = None) -> bool:
+    """The trainer of a run that was asked to stop is gone: cancelled, by whoever asked."""
+    where = f" It stopped at step {run.step}" if run.step else " It had not trained a step"
+    kept = ", and its checkpoint is kept: it can be resumed." if LOCAL.has_checkpoint(run) else "."
+    with transaction.atomic():
+        reason = run.reason + where + kept
+        if not moves.move(run, State.CANCELLED, reason=reason, result=result or run.result):
+            return False
+        moves.settle_dependents(run)
+    return True
+
+
+def interrupted(run: Run, *, reason: str, crashed: bool) -> bool:
+    """The trainer is gone without having finished: queued again, as the next attempt.
+
+    After RUN_MAX_ATTEMPTS crashes since somebody last resumed it, it has failed instead. A stop
+    of the whole installation is no crash."""
+    with transaction.atomic():
+        if not moves.move(run, State.INTERRUPTED, reason=reason, seconds_left=None):
+            return False
+        if crashed and crashes(run) + 1 >= settings.RUN_MAX_ATTEMPTS:
+            tries = settings.RUN_MAX_ATTEMPTS
+            return fail(run, reason=f"{reason} It was tried {tries} times; look at its log.")
+        goes_on = "goes on from the last checkpoint" if LOCAL.has_checkpoint(run) else "starts over"
+        moves.note(
+            run,
+            f"{reason} Attempt {run.attempt + 1} {goes_on}.",
+            code="crash" if crashed else "pause",
+            kind="alarm" if crashed else "note",
+        )
+        moves.move(run, State.QUEUED, attempt=run.attempt + 1, reason=reason, supervisor="",
+                   process={}, heartbeat=None)  # fmt: skip
+        dispatch.send(run.pk)
+    return True
+
+
+def crashes(run: Run) -> int:
+    """How often its trainer died since somebody last resumed it."""
+    last = run.events.filter(data__code="resumed").order_by("-attempt").first()
+    since = last.attempt if last else 0
+    return run.events.filter(data__code="crash", attempt__gte=since).count()
+
+
+def is_unwatched(run: Run) -> bool:
+    """Is the supervisor of an active run gone? On this host its process says so at once; elsewhere,
+    or where it hangs, its heartbeat does."""
+    if run.heartbeat is None or run.heartbeat < moves.stale_since():
+        return True
+    return hosts.host_of(run.supervisor) == hosts.HOST and not hosts.supervisor_lives(
+        run.supervisor
+    )
+
+
+def unwatched_here() -> list[Run]:
+    """Active runs of this host whose supervisor is gone: adopted before anything else is begun."""
+    active = Run.objects.filter(state__in=Run.ACTIVE).order_by("pk")
+    return [run for run in active if is_unwatched(run) and _is_ours(run)]
+
+
+def _is_ours(run: Run) -> bool:
+    """Started from this host, or from one that has been silent for so long that it is gone."""
+    lost = timezone.now() - timedelta(seconds=10 * settings.RUN_STALE_SECONDS)
+    host = run.process.get("host") or hosts.host_of(run.supervisor)
+    return host == hosts.HOST or run.heartbeat is None or run.heartbeat < lost
+
+
+def sweep() -> dict[str, int]:
+    """Find what was lost and bring it back; harmless at any time, from any number of processes.
+
+    Unwatched runs get a new supervisor, queued runs whose message may be lost are sent again,
+    waiting runs are looked at again, dead imports and freezes are cleared. Returns counts."""
+    counts = {"adopted": 0, "sent": 0, "released": 0}
+    for run in unwatched_here():
+        dispatch.send(run.pk, expires=settings.RUN_STALE_SECONDS)
+        counts["adopted"] += 1
+    busy = Run.objects.filter(state__in=Run.ACTIVE).exists()
+    # Behind a working run a message may rightly wait long: do not pile up copies of it.
+    patience = settings.RUN_STALE_SECONDS * (20 if busy else 1)
+    before = timezone.now() - timedelta(seconds=patience)
+    for run in Run.objects.filter(state=State.QUEUED).order_by("pk"):
+        if run.heartbeat is None or run.heartbeat < before:
+            dispatch.send(run.pk)
+            counts["sent"] += 1
+    for run in Run.objects.filter(state=State.WAITING).order_by("pk"):
+        if moves.settle_waiting(run) == State.QUEUED:
+            dispatch.send(run.pk)
+            counts["released"] += 1
+    importing.sweep()
+    snapshots.sweep()
+    if any(counts.values()):
+        log.info("sweep", extra=counts)
+    return counts

@@ -1,0 +1,18 @@
+"""What a worker of the `gpu` queue does: supervise one run at a time."""
+
+from typing import Any
+
+from celery import shared_task, signals
+
+from training import supervisor
+
+
+@shared_task(name="training.tasks.supervise")
+def supervise(pk: int) -> None:
+    supervisor.supervise(pk)
+
+
+@signals.worker_shutting_down.connect
+def close(**_: Any) -> None:
+    """The worker is told to end: trainers save a checkpoint, and their runs go on after a restart."""
+    supervisor.shutting_down.set()
