@@ -1,4 +1,4 @@
-"""An item's places: how many hold it, have done it, have skipped it. The only writer of its counters.
+"""An item's places: how many hold it, did it, skipped it. The only writer of its counters.
 
 Each act is one conditional UPDATE, true if it hit its row: reading first and writing then would, on
 PostgreSQL, leave items closed with a free place, which nobody would ever get."""
@@ -49,7 +49,7 @@ def release(item: int, stage: Stage) -> bool:
 
 
 def skip(item: int, stage: Stage) -> bool:
-    """A place goes back with a skip. Enough of them close the item and put it on the lead's list."""
+    """A place goes back with a skip. Enough of them close the item, for the lead to see."""
     return _update(
         f"""UPDATE annotation_item SET {COMES_BACK}, skips = skips + 1,
                 open = (skips + 1 < %(limit)s), flagged = (flagged OR skips + 1 >= %(limit)s)
@@ -57,6 +57,17 @@ def skip(item: int, stage: Stage) -> bool:
         item=item,
         limit=stage.skips_to_close,
         now=time.time_ns(),
+    )
+
+
+def late_skip(item: int, stage: Stage) -> bool:
+    """A skip by somebody whose place had gone back already."""
+    return _update(
+        """UPDATE annotation_item SET skips = skips + 1, open = (open AND skips + 1 < %(limit)s),
+               flagged = (flagged OR skips + 1 >= %(limit)s)
+           WHERE id = %(item)s""",
+        item=item,
+        limit=stage.skips_to_close,
     )
 
 
@@ -102,11 +113,14 @@ def expire(stage: Stage) -> int:
     """Give back the places whose lease has run out; what was written stays. Returns how many."""
     now = timezone.now()
     # Written out, or the database would not use the index over what is claimed or drafted.
-    due = list(
-        Submission.objects.filter(
-            stage=stage, state__in=["claimed", "draft"], claimed_until__lt=now
-        ).values_list("pk", "item_id")[:100]
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT id, item_id FROM annotation_submission
+               WHERE stage_id = %s AND state IN ('claimed', 'draft') AND claimed_until < %s
+               LIMIT 100""",
+            [stage.pk, connection.ops.adapt_datetimefield_value(now)],
+        )
+        due = cursor.fetchall()
     gone = 0
     for pk, item in due:
         with transaction.atomic():

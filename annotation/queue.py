@@ -87,11 +87,10 @@ def claim(stage: Stage, user: User) -> Submission | None:
     while fill(stage):
         if found := _next(stage, user, seat):
             return found
-    if cache.add(f"gaps:{stage.pk}", 1, GAPS_AGAIN) and fill_gaps(stage):
-        if found := _next(stage, user, seat):
-            return found
+    if cache.add(f"gaps:{stage.pk}", 1, GAPS_AGAIN):
+        fill_gaps(stage)
     if seat.cursors.get("searched", 0) > time.time() - SEARCH_AGAIN:
-        return None
+        return _next(stage, user, seat)
     seat.cursors = {"searched": int(time.time())}
     seat.save(update_fields=["cursors"])
     return _next(stage, user, seat)
@@ -150,7 +149,7 @@ def _next(stage: Stage, user: User, seat: Seat) -> Submission | None:
 def _claim_next(stage: Stage, user: User, seat: Seat) -> Submission | None:
     known = dict(seat.cursors)
     with connection.cursor() as cursor:
-        lane = -(1 << 15)
+        lane: int | None = -(1 << 15)
         while (lane := _next_lane(cursor, stage.pk, lane)) is not None:
             passed = seat.cursors.get(str(lane), -1)
             row = _look(cursor, stage, user, lane, passed)
@@ -169,7 +168,7 @@ def _claim_next(stage: Stage, user: User, seat: Seat) -> Submission | None:
     return None
 
 
-def _next_lane(cursor: Any, stage: int, after: int) -> int | None:
+def _next_lane(cursor: Any, stage: int, after: int | None) -> int | None:
     cursor.execute(
         """SELECT lane FROM annotation_item WHERE stage_id = %s AND open AND lane > %s
            ORDER BY lane, position LIMIT 1""",

@@ -39,10 +39,9 @@ def _refresh(ids: Sequence[int]) -> None:
         .values_list("pk", "project_id", "retired")
     )
     projects = {project for _, project, _ in prompts}
-    stages = Stage.objects.filter(project__in=projects, kind__in=WORKED)
-    stages = stages.exclude(state=Stage.State.IMPORTED)
     # Prompts that a stage has not come to yet will be met by its next fill.
-    stages = [stage for stage in stages if stage.filled_to >= ids[0]]
+    worked = Stage.objects.filter(project__in=projects, kind__in=WORKED, filled_to__gte=ids[0])
+    stages = list(worked.exclude(state=Stage.State.IMPORTED))
     if not stages:
         return
     touched = Exists(Submission.objects.filter(item=OuterRef("pk")))

@@ -1,0 +1,343 @@
+"""The annotator's acts: draft, submit, skip, undo. The only writer of submissions, of written
+responses, of rankings and of the history; nothing that was written is ever lost."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Max, Q
+from django.utils import timezone
+
+from annotation import places, queue
+from annotation.content import checked_messages, checked_order, checked_strength, checked_text
+from annotation.errors import Refused
+from annotation.models import (
+    GuidelineVersion,
+    Item,
+    Origin,
+    Prompt,
+    Ranking,
+    Response,
+    Seat,
+    Stage,
+    Submission,
+    SubmissionVersion,
+    User,
+)
+from annotation.text import text_fingerprint
+
+State = Submission.State
+MAX_DRAFT = 2_000_000  # characters of a draft, all its parts together
+MAX_SECONDS = 3600  # of active time that one save may add
+
+
+class Stale(Refused):
+    """Another tab or device saved a newer version. `stored` is its text, `version` its number."""
+
+    def __init__(self, stored: Mapping[str, Any], version: int) -> None:
+        super().__init__(
+            "This item was changed in another tab or on another device. Both texts are kept: "
+            "choose one."
+        )
+        self.stored, self.version = dict(stored), version
+
+
+class Finished(Refused):
+    """It was handed in already, so there is no draft to save."""
+
+
+def save_draft(
+    *,
+    submission: Submission,
+    user: User,
+    content: Mapping[str, Any],
+    version: int,
+    active_seconds: int = 0,
+) -> Submission:
+    """Keep what is being written, renew the lease, count the version up.
+
+    A draft is not judged, only kept. Raises Stale if `version` is not the stored one, Finished if
+    the work was handed in. After its lease has run out the draft is kept, and has its place again
+    if that is still free."""
+    _own(submission, user)
+    draft = dict(content)
+    size = sum(len(part) for part in _texts(draft))
+    if size > MAX_DRAFT:
+        raise Refused(f"The draft has {size:,} characters; at most {MAX_DRAFT:,} can be kept.")
+    draft = _without_unstorable(draft)
+    stage = submission.stage
+    until = timezone.now() + timedelta(minutes=stage.lease_minutes)
+    with transaction.atomic():
+        unfinished = Submission.objects.filter(
+            pk=submission.pk, version=version, state__in=[State.CLAIMED, State.DRAFT, State.EXPIRED]
+        )
+        if not unfinished.update(
+            draft=draft, version=F("version") + 1, active_seconds=_seconds(active_seconds)
+        ):
+            raise _why_not(submission)
+        held = Submission.objects.filter(pk=submission.pk, state__in=[State.CLAIMED, State.DRAFT])
+        expired = Submission.objects.filter(pk=submission.pk, state=State.EXPIRED)
+        if held.update(state=State.DRAFT, claimed_until=until) or (
+            places.retake(submission.item_id)
+            and expired.update(state=State.DRAFT, claimed_until=until)
+        ):
+            submission.state, submission.claimed_until = State.DRAFT, until
+    submission.draft, submission.version = draft, version + 1
+    return submission
+
+
+@transaction.atomic
+def submit(
+    *,
+    submission: Submission,
+    user: User,
+    content: Mapping[str, Any],
+    version: int | None = None,
+    active_seconds: int = 0,
+) -> Submission:
+    """Hand the work in. It counts if its place is still held or free; else it is kept as `late`.
+
+    content: {"text"} to write; {"text", "unchanged"?, "messages"?, "system"?, "context"?} to
+    correct; {"order", "strength"?} to rank. Raises Refused for what cannot be handed in, Stale if
+    `version` is given and is not the stored one, Finished for the second of two."""
+    _own(submission, user)
+    stage, item = submission.stage, submission.item
+    clean = _checked(submission, content)
+    unfinished = Submission.objects.filter(
+        pk=submission.pk, state__in=[State.CLAIMED, State.DRAFT, State.EXPIRED]
+    )
+    if version is not None:
+        unfinished = unfinished.filter(version=version)
+    held = unfinished.exclude(state=State.EXPIRED)
+    now = timezone.now()
+    facts = {
+        "draft": clean,
+        "version": F("version") + 1,
+        "claimed_until": None,
+        "submitted": now,
+        "guidelines_id": _guidelines(stage),
+        "active_seconds": _seconds(active_seconds),
+        "unchanged": bool(clean.get("unchanged")),
+        "messages": clean.get("messages"),
+        "system": clean.get("system"),
+        "context": clean.get("context"),
+    }
+    counts = bool(held.update(state=State.SUBMITTED, **facts))
+    if not counts:  # its lease has run out: the place may still be free
+        counts = places.retake(item.pk)
+        if not unfinished.update(state=State.SUBMITTED if counts else State.LATE, **facts):
+            raise _why_not(submission)
+    submission.refresh_from_db()
+    if not counts:
+        _record(submission, "late", user)
+        return submission
+    places.finish(item.pk)
+    if stage.kind == Stage.Kind.RANK:
+        Ranking.objects.update_or_create(
+            submission=submission,
+            defaults={
+                "order": clean["order"],
+                "strength": clean.get("strength"),
+                "withdrawn": None,
+            },
+        )
+    elif not submission.unchanged:
+        Response.objects.create(
+            prompt_id=item.prompt_id,
+            text=clean["text"],
+            origin=Origin.HUMAN,
+            author=user,
+            author_name=str(user),
+            corrects_id=item.candidates[0] if stage.kind == Stage.Kind.CORRECT else None,
+            submission=submission,
+            fingerprint=text_fingerprint(clean["text"]),
+        )
+    _record(submission, "submit", user)
+    Seat.objects.filter(stage=stage, user=user).update(submitted=F("submitted") + 1)
+    if not submission.unchanged:
+        queue.answers_arrived([item.prompt_id])
+    return submission
+
+
+@transaction.atomic
+def skip(*, submission: Submission, user: User, reason: str, note: str = "") -> Submission:
+    """Give the item back with a reason; it never comes back to this person. The draft stays."""
+    _own(submission, user)
+    if reason not in Submission.SkipReason.values:
+        raise Refused("Say why you skip it: choose one of the reasons.")
+    note = checked_text(note, "note", may_be_empty=True)
+    rows = Submission.objects.filter(pk=submission.pk)
+    skipped = {
+        "state": State.SKIPPED,
+        "skip_reason": reason,
+        "skip_note": note,
+        "claimed_until": None,
+        "submitted": None,
+    }
+    if rows.filter(state__in=[State.CLAIMED, State.DRAFT]).update(**skipped):
+        places.skip(submission.item_id, submission.stage)
+    elif rows.filter(state=State.EXPIRED).update(**skipped):
+        places.late_skip(submission.item_id, submission.stage)
+    else:
+        raise Finished("This item was handed in already.")
+    submission.refresh_from_db()
+    _record(submission, "skip", user)
+    Seat.objects.filter(stage=submission.stage, user=user).update(skipped=F("skipped") + 1)
+    return submission
+
+
+@transaction.atomic
+def undo(*, stage: Stage, user: User) -> Submission:
+    """Take back the person's last submit or skip in the stage; it is theirs again, as a draft.
+
+    Refused if there is none, if others have built on it, or if a skipped place went to another."""
+    last = (
+        SubmissionVersion.objects.filter(
+            author=user,
+            submission__stage=stage,
+            submission__user=user,
+            submission__state__in=[State.SUBMITTED, State.SKIPPED],
+            event__in=["submit", "resubmit", "skip"],
+        )
+        .order_by("-pk")
+        .values_list("submission_id", flat=True)
+        .first()
+    )
+    if last is None:
+        raise Refused("There is nothing to undo here.")
+    submission = Submission.objects.select_related("item", "stage").get(pk=last)
+    item, was_skipped = submission.item, submission.state == State.SKIPPED
+    now = timezone.now()
+    if was_skipped:
+        if not places.unskip(item.pk, stage):
+            raise Refused("The item that you skipped has gone to others: it cannot be undone.")
+    else:
+        places.unfinish(item.pk)
+        _refuse_if_built_on(submission)
+        Response.objects.filter(submission=submission, withdrawn=None).update(withdrawn=now)
+        Ranking.objects.filter(submission=submission).update(withdrawn=now)
+    Submission.objects.filter(pk=last).update(
+        state=State.DRAFT if submission.draft else State.CLAIMED,
+        claimed_until=now + timedelta(minutes=stage.lease_minutes),
+        submitted=None,
+        skip_reason="",
+        version=F("version") + 1,
+    )
+    submission.refresh_from_db()
+    _record(submission, "undo", user)
+    column = "skipped" if was_skipped else "submitted"
+    Seat.objects.filter(stage=stage, user=user).update(**{column: F(column) - 1})
+    if not was_skipped:
+        queue.answers_arrived([item.prompt_id])
+    return submission
+
+
+def _refuse_if_built_on(submission: Submission) -> None:
+    """An answer rests on this work, or somebody has (or is just getting) an item that is about it.
+
+    PostgreSQL: the prompt is locked, as by whoever renews its items; of the items, those that are
+    not to be had at once are being worked on."""
+    prompt = submission.item.prompt_id
+    Prompt.objects.select_for_update(no_key=True).filter(pk=prompt).first()
+    answers = list(submission.responses.filter(withdrawn=None))
+    built = any(
+        answer.corrections.filter(withdrawn=None).exists() or answer.continuations.exists()
+        for answer in answers
+    )
+    ids = {answer.pk for answer in answers}
+    others = Item.objects.filter(prompt=prompt).exclude(pk=submission.item_id)
+    if submission.stage.kind == Stage.Kind.RANK:
+        next_rounds = Q(stage=submission.stage_id, round__gt=submission.item.round)
+        best = Q(stage__kind=Stage.Kind.CORRECT, stage__source=Stage.Source.BEST)
+        about = set(others.filter(next_rounds | best).values_list("pk", flat=True))
+    else:
+        about = {
+            pk for pk, shown in others.values_list("pk", "candidates") if ids.intersection(shown)
+        }
+    free = others.filter(pk__in=about).select_for_update(skip_locked=True)
+    built = built or len(free) < len(about)
+    if built or Submission.objects.filter(item__in=about).exists():
+        raise Refused("Others have already gone on from this work, so it stays as it is.")
+
+
+def _own(submission: Submission, user: User) -> None:
+    if submission.user_id != user.pk:
+        raise Refused("This is another person's work.")
+
+
+def _why_not(submission: Submission) -> Refused:
+    """Why a conditional save did not hit: handed in meanwhile, or another version is stored."""
+    submission.refresh_from_db()
+    if submission.state in (State.SUBMITTED, State.SKIPPED, State.LATE):
+        return Finished("This item was handed in already, perhaps in another tab.")
+    return Stale(submission.draft, submission.version)
+
+
+def _checked(submission: Submission, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content in the shape that is stored; raises Refused."""
+    stage = submission.stage
+    if stage.kind == Stage.Kind.RANK:
+        order = checked_order(content.get("order"), submission.shown)
+        clean: dict[str, Any] = {"order": order}
+        strength = checked_strength(content.get("strength"), order, submission.shown)
+        return clean if strength is None else {**clean, "strength": strength}
+    if stage.kind == Stage.Kind.WRITE:
+        return {"text": checked_text(content.get("text"))}
+    original = Response.objects.values_list("text", flat=True).get(pk=submission.shown[0])
+    text = original if content.get("unchanged") else checked_text(content.get("text"), "correction")
+    clean = {"text": text}
+    if text == original.replace("\r\n", "\n"):
+        clean["unchanged"] = True
+    if stage.edit_prompt:
+        prompt = submission.item.prompt
+        if content.get("messages") is not None:
+            messages = checked_messages(content["messages"], prompt.messages)
+            if messages != prompt.messages:
+                clean["messages"] = messages
+        for part in ("system", "context"):
+            if content.get(part) is not None:
+                edited = checked_text(content[part], part, may_be_empty=True)
+                if edited != getattr(prompt, part):
+                    clean[part] = edited
+    return clean
+
+
+def _guidelines(stage: Stage) -> int | None:
+    """The version in force."""
+    newest = GuidelineVersion.objects.filter(project=stage.project_id).order_by("-number")
+    return newest.values_list("pk", flat=True).first()
+
+
+def _seconds(more: int) -> Any:
+    return F("active_seconds") + min(max(int(more), 0), MAX_SECONDS)
+
+
+def _record(submission: Submission, event: str, author: User) -> None:
+    """Append to the history."""
+    past = submission.history.aggregate(last=Max("number"))["last"] or 0
+    content = {**submission.draft}
+    if event == "skip":
+        content = {**content, "reason": submission.skip_reason, "note": submission.skip_note}
+    if event == "submit" and past:
+        event = "resubmit"
+    SubmissionVersion.objects.create(
+        submission=submission, number=past + 1, event=event, content=content, author=author
+    )
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [text for part in value for text in _texts(part)] if isinstance(value, list) else []
+
+
+def _without_unstorable(value: Any) -> Any:
+    """A draft is kept even if it holds what no database stores; submitting it will be refused."""
+    if isinstance(value, str):
+        return value.replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {key: _without_unstorable(part) for key, part in value.items()}
+    return [_without_unstorable(part) for part in value] if isinstance(value, list) else value
