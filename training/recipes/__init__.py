@@ -1,0 +1,8 @@
+"""The part that trains. No Django, no Celery; the web reads configs, run_dir and artifacts only."""
+
+import os
+
+# Set before anything of Hugging Face is imported: no downloads unless asked for, and no counting.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

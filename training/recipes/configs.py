@@ -33,7 +33,9 @@ class _Shared:
     """The groups that every training recipe has: model, adapter, optimiser."""
 
     seed: int = knob(0, "Seed of everything drawn at random", "model", low=0, high=2**31)
-    max_length: int = knob(512, "Tokens kept of a row; longer ones are cut", "model", low=16, high=32768)
+    max_length: int = knob(
+        512, "Tokens kept of a row; longer ones are cut", "model", low=16, high=32768
+    )
     template: str = knob(
         "model",
         "Chat template: the model's own, or a named one for a model without",
@@ -42,20 +44,26 @@ class _Shared:
     )
     adaptation: str = knob("lora", "What is trained", "adapter", choices=("lora", "full"))
     lora_rank: int = knob(16, "Rank of the adapter", "adapter", low=1, high=512)
-    lora_alpha: int = knob(32, "Scale of the adapter; twice the rank is usual", "adapter", low=1, high=1024)
+    lora_alpha: int = knob(
+        32, "Scale of the adapter; twice the rank is usual", "adapter", low=1, high=1024
+    )
     lora_dropout: float = knob(0.0, "Dropout in the adapter", "adapter", low=0, high=0.9)
     learning_rate: float = knob(2e-4, "Peak learning rate", "optimiser", low=1e-8, high=1)
     batch_size: int = knob(4, "Rows per step on the device", "optimiser", low=1, high=1024)
     accumulation: int = knob(1, "Batches per update", "optimiser", low=1, high=1024)
     warmup: float = knob(0.05, "Share of the steps that warm up", "optimiser", low=0, high=0.9)
-    max_grad_norm: float = knob(1.0, "Gradients are clipped to this norm; 0 does not clip", "optimiser", low=0, high=100)
+    max_grad_norm: float = knob(
+        1.0, "Gradients are clipped to this norm; 0 does not clip", "optimiser", low=0, high=100
+    )
     save_steps: int = knob(50, "Steps between checkpoints", "optimiser", low=1, high=100_000)
 
 
 @dataclass(frozen=True)
 class SFTConfig(_Shared):
     epochs: float = knob(2.0, "Passes over the training rows", low=0.01, high=100)
-    max_steps: int = knob(0, "Stop after this many steps; 0 trains all passes", low=0, high=10_000_000)
+    max_steps: int = knob(
+        0, "Stop after this many steps; 0 trains all passes", low=0, high=10_000_000
+    )
     eval_steps: int = knob(25, "Steps between looks at the validation rows", low=1, high=100_000)
     eval_rows: int = knob(64, "Test rows read before and after", low=1, high=100_000)
     sample_tokens: int = knob(80, "Longest sample answer, in tokens", low=1, high=4096)
@@ -64,7 +72,9 @@ class SFTConfig(_Shared):
 @dataclass(frozen=True)
 class RewardConfig(_Shared):
     epochs: float = knob(1.0, "Passes over the training pairs", low=0.01, high=100)
-    max_steps: int = knob(0, "Stop after this many steps; 0 trains all passes", low=0, high=10_000_000)
+    max_steps: int = knob(
+        0, "Stop after this many steps; 0 trains all passes", low=0, high=10_000_000
+    )
     eval_steps: int = knob(25, "Steps between looks at the validation pairs", low=1, high=100_000)
     eval_rows: int = knob(200, "Test pairs read before and after", low=1, high=100_000)
     center_rewards: float = knob(0.01, "Pulls the mean reward to zero; 0 does not", low=0, high=1)
@@ -73,19 +83,33 @@ class RewardConfig(_Shared):
 @dataclass(frozen=True)
 class PPOConfig(_Shared):
     learning_rate: float = knob(1e-5, "Peak learning rate", "optimiser", low=1e-8, high=1)
-    steps: int = knob(100, "Updates: each answers a batch of prompts and learns from it", low=1, high=1_000_000)
+    steps: int = knob(
+        100, "Updates: each answers a batch of prompts and learns from it", low=1, high=1_000_000
+    )
+    schedule: str = knob(
+        "linear",
+        "Learning rate after the warm-up: down to 0, or held",
+        "optimiser",
+        choices=("linear", "constant"),
+    )
     rollout_batch: int = knob(8, "Prompts answered per update", low=1, high=4096)
     max_new_tokens: int = knob(48, "Longest answer, in tokens", low=1, high=4096)
     temperature: float = knob(1.0, "Temperature of the rollouts", low=0.05, high=5)
     ppo_epochs: int = knob(2, "Passes over each batch of rollouts", low=1, high=50)
     kl_coef: float = knob(0.05, "Price of a nat away from the reference", low=0, high=10)
-    kl_target: float = knob(0.0, "Adapt the price to this KL per answer; 0 keeps it fixed", low=0, high=1000)
+    kl_target: float = knob(
+        0.0, "Adapt the price to this KL per answer; 0 keeps it fixed", low=0, high=1000
+    )
     gamma: float = knob(1.0, "Discount", low=0, high=1)
     gae_lambda: float = knob(0.95, "GAE's trade of bias for variance", low=0, high=1)
     clip: float = knob(0.2, "Clip of the policy ratio", low=0.01, high=10)
-    value_clip: float = knob(0.2, "Clip of the value around its rollout estimate; 0 does not", low=0, high=10)
+    value_clip: float = knob(
+        0.2, "Clip of the value around its rollout estimate; 0 does not", low=0, high=10
+    )
     value_coef: float = knob(0.1, "Weight of the value loss", low=0, high=10)
-    missing_eos_penalty: float = knob(1.0, "Taken from the score of an answer that does not end", low=0, high=100)
+    missing_eos_penalty: float = knob(
+        1.0, "Taken from the score of an answer that does not end", low=0, high=100
+    )
     eval_rows: int = knob(16, "Test prompts answered before and after", low=1, high=100_000)
     sample_tokens: int = knob(80, "Longest sample answer, in tokens", low=1, high=4096)
 
@@ -102,9 +126,13 @@ class AnswerConfig:
     """A finished model answers prompts."""
 
     seed: int = knob(0, "Seed of the sampling", "model", low=0, high=2**31)
-    template: str = knob("model", "Chat template", "model", choices=("model", "chatml", "instruction"))
+    template: str = knob(
+        "model", "Chat template", "model", choices=("model", "chatml", "instruction")
+    )
     batch_size: int = knob(4, "Prompts answered at a time", "model", low=1, high=256)
-    max_prompt_tokens: int = knob(512, "Longest prompt; a longer one is cut at its start", "model", low=16, high=32768)
+    max_prompt_tokens: int = knob(
+        512, "Longest prompt; a longer one is cut at its start", "model", low=16, high=32768
+    )
     max_new_tokens: int = knob(120, "Longest answer, in tokens", low=1, high=4096)
     temperature: float = knob(0.7, "0 takes the likeliest token", low=0, high=5)
     top_p: float = knob(0.95, "Sample from this share of the probability", low=0.01, high=1)
@@ -123,31 +151,63 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "sft": Recipe(
-        "SFT", SFTConfig, {"model": True, "init": False, "snapshot": True}, "sft",
-        {"max_steps": 30, "max_length": 256, "eval_rows": 12, "sample_tokens": 40, "save_steps": 10, "eval_steps": 10},
+        "SFT",
+        SFTConfig,
+        {"model": True, "init": False, "snapshot": True},
+        "sft",
+        {
+            "max_steps": 30,
+            "max_length": 256,
+            "eval_rows": 12,
+            "sample_tokens": 40,
+            "save_steps": 10,
+            "eval_steps": 10,
+        },
     ),
     "reward": Recipe(
-        "Reward model", RewardConfig, {"model": True, "init": False, "snapshot": True}, "preference",
+        "Reward model",
+        RewardConfig,
+        {"model": True, "init": False, "snapshot": True},
+        "preference",
         {"max_steps": 30, "max_length": 192, "eval_rows": 40, "save_steps": 10, "eval_steps": 10},
     ),
     "ppo": Recipe(
-        "PPO", PPOConfig, {"model": True, "init": False, "reward": True, "snapshot": True}, "prompts",
-        {"steps": 12, "rollout_batch": 4, "max_new_tokens": 24, "max_length": 192, "eval_rows": 4, "sample_tokens": 40, "save_steps": 4},
+        "PPO",
+        PPOConfig,
+        {"model": True, "init": False, "reward": True, "snapshot": True},
+        "prompts",
+        {
+            "steps": 12,
+            "rollout_batch": 4,
+            "max_new_tokens": 24,
+            "max_length": 192,
+            "eval_rows": 4,
+            "sample_tokens": 40,
+            "save_steps": 4,
+        },
     ),
     "convert": Recipe("Base model", ConvertConfig, {}, None, {}),
-    "answer": Recipe("Answers", AnswerConfig, {"model": True, "init": False, "prompts": True}, None, {}),
+    "answer": Recipe(
+        "Answers", AnswerConfig, {"model": True, "init": False, "prompts": True}, None, {}
+    ),
 }
 
 
 def _read(spec: Any, value: Any) -> Any:
     """The value as the knob's type, in bounds; raises ValueError with a sentence."""
-    kind = spec.type if isinstance(spec.type, type) else {"int": int, "float": float, "str": str}[spec.type]
+    kind = (
+        spec.type
+        if isinstance(spec.type, type)
+        else {"int": int, "float": float, "str": str}[spec.type]
+    )
     meta = spec.metadata
     if isinstance(value, str) and kind is not str:
         try:
             value = kind(value.strip())
         except ValueError:
-            raise ValueError(f"{value!r} is not a {'whole ' if kind is int else ''}number") from None
+            raise ValueError(
+                f"{value!r} is not a {'whole ' if kind is int else ''}number"
+            ) from None
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if type(value) is not kind:

@@ -23,6 +23,10 @@ from typing import Any
 KINDS = ("state", "progress", "metrics", "sample", "note", "alarm")
 
 
+class Stopped(Exception):
+    """The run was asked to stop, and does, between two pieces of its work."""
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write by rename: a reader sees the old file or the new one, never half of one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -64,9 +68,25 @@ class RunDir:
         self._seq = 0
         self._stop = False
         self._events = self.events_path.open("ab")
+        self._follow_on()
+
+    def _follow_on(self) -> None:
+        """Go on where an earlier process of this run left events.jsonl."""
+        with self.events_path.open("rb") as file:
+            file.seek(max(0, self._events.tell() - 65536))
+            tail = file.read()
         # A torn last line (the process was killed while writing) must not swallow ours.
-        if self._events.tell() and not self.events_path.read_bytes().endswith(b"\n"):
+        if tail and not tail.endswith(b"\n"):
             self._events.write(b"\n")
+        # Started twice in one attempt, as by hand: (attempt, seq) names an event once.
+        for line in reversed(tail.split(b"\n")):
+            try:
+                last = json.loads(line)
+            except ValueError:
+                continue
+            if last["attempt"] == self.attempt:
+                self._seq = last["seq"]
+            break
 
     def catch_sigterm(self) -> None:
         """From here on SIGTERM asks for a stop, as the file does."""

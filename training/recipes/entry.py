@@ -1,0 +1,74 @@
+"""The door of every recipe: reads RUN_DIR, runs it, and says in result.json how it ended."""
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from training.recipes.configs import ConfigError, parse
+from training.recipes.run_dir import RunDir, Stopped
+
+# What a recipe is: it works in the run directory and returns what result.json is to say.
+Work = Callable[[RunDir, Any], dict[str, Any]]
+
+
+def main(recipe: str, work: Work) -> None:
+    """`python -m training.recipes.NAME RUN_DIR`: exits 0 if it succeeded or was stopped, else 1."""
+    if len(sys.argv) != 2:
+        sys.exit(f"usage: python -m training.recipes.{recipe} RUN_DIR")
+    try:
+        run = RunDir(sys.argv[1])
+    except ValueError as error:
+        sys.exit(str(error))
+    sys.exit(perform(recipe, work, run))
+
+
+def perform(recipe: str, work: Work, run: RunDir) -> int:
+    """Do the work and write result.json; the exit code."""
+    run.catch_sigterm()
+    (run.path / "result.json").unlink(missing_ok=True)  # of an attempt before this one
+    use_threads()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        config = parse(recipe, run.config)
+        run.spec.setdefault("seed", getattr(config, "seed", 0))
+        run.seed = run.spec["seed"]
+        result = work(run, config)
+    except Stopped:
+        run.finish("stopped", "Stopped on request. It can go on from its last checkpoint.")
+        return 0
+    except Exception as error:
+        traceback.print_exc()
+        run.finish("failed", sentence(error))
+        return 1
+    run.finish("succeeded", **result)
+    return 0
+
+
+def use_threads() -> None:
+    """OMP_NUM_THREADS where it is given; else half of the cores: the web lives here too."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
+
+
+def sentence(error: BaseException) -> str:
+    """Why a run failed, for someone who did not write it."""
+    text = str(error).strip()
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in text:
+        return "Out of memory: use a smaller batch, shorter rows (max_length) or a smaller model."
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "The disk is full."
+    if isinstance(error, FileNotFoundError):
+        return f"A file is missing: {error.filename or text}."
+    if isinstance(error, ConfigError):
+        return f"The config is not usable: {text}."
+    if isinstance(error, ValueError):
+        return text.splitlines()[0] if text else "A value is not usable."
+    first = text.splitlines()[0] if text else "no reason given"
+    return f"{type(error).__name__}: {first} (the log has the details)."
