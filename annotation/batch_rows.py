@@ -1,0 +1,160 @@
+"""The rows of a chunk, built and written: what `batches` decided becomes tuples and INSERTs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from annotation.bulk import as_json, as_time, insert, reserve
+from annotation.models import Import, Item, Prompt, Ranking, Response, Stage, Submission
+from annotation.records import Answer, RankingIn, Record
+from annotation.text import root_key
+
+# A ranking and its order over replies.
+Ranked = tuple[RankingIn, "list[list[Reply]]"]
+# (rater, its order as tuples of response keys), for each rater of an item.
+Key = tuple[str, int]
+Signature = frozenset[tuple[str, tuple[tuple[Key, ...], ...]]]
+
+
+@dataclass(slots=True)
+class Row:
+    """A record of the file: where it stood, and the prompts that it unfolds into."""
+
+    line: int | None
+    records: list[Record]
+
+
+@dataclass(slots=True, eq=False)
+class Reply:
+    """A response, there or to be made (pk 0)."""
+
+    text: str
+    pk: int = 0
+
+    @property
+    def key(self) -> Key:
+        return ("there", self.pk) if self.pk else ("new", id(self))
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """A prompt, there or to be made (pk 0)."""
+
+    external_id: str
+    fingerprint: str
+    content: str  # digest of what a change of the prompt would change
+    metadata: dict[str, Any]
+    pk: int = 0
+    mine: bool = True  # made by this import
+    root: "Place | None" = None
+    replies: dict[tuple[str, str], list[Reply]] = field(default_factory=dict)
+    signatures: list[Signature] = field(default_factory=list)
+    round: int = 0  # the last one in the stage of imported rankings
+
+
+@dataclass(slots=True)
+class Work:
+    """What a chunk of rows comes to, before anything of it is written."""
+
+    prompts: list[tuple[Place, Record, Reply | None]] = field(default_factory=list)
+    replies: list[tuple[Reply, Place, Answer, str, str]] = field(default_factory=list)
+    items: list[tuple[Place, int, list[Reply], list[Ranked]]] = field(default_factory=list)
+
+
+def insert_work(import_row: Import, work: Work, stage: Stage | None) -> None:
+    """Draw the ids, then write all of it in one transaction. `stage` holds imported rankings."""
+    for (place, _, _), pk in zip(work.prompts, reserve(Prompt, len(work.prompts)), strict=True):
+        place.pk = pk
+    for (reply, *_), pk in zip(work.replies, reserve(Response, len(work.replies)), strict=True):
+        reply.pk = pk
+    prompts, responses = list(_prompts(import_row, work)), list(_responses(import_row, work))
+    items: Rows = []
+    submissions: Rows = []
+    rankings: Rows = []
+    if work.items and stage is not None:
+        items, submissions, rankings = _rankings(import_row, work, stage.pk)
+    with transaction.atomic():
+        insert(Prompt, PROMPT.split(), prompts)
+        insert(Response, RESPONSE.split(), responses)
+        insert(Item, ITEM.split(), items)
+        insert(Submission, SUBMISSION.split(), submissions)
+        insert(Ranking, RANKING.split(), rankings)
+
+
+Rows = list[tuple[Any, ...]]
+PROMPT = (
+    "id project external_id messages system context tools metadata parent root fingerprint "
+    "root_key retired batch created"
+)
+RESPONSE = (
+    "id prompt text origin author author_name corrects submission withdrawn fingerprint metadata "
+    "batch created"
+)
+ITEM = "id stage prompt round candidates lane position needed taken done skips open flagged"
+SUBMISSION = (
+    "id item stage user rater origin batch state shown claimed_until draft version messages system "
+    "context unchanged skip_reason skip_note guidelines active_seconds created submitted"
+)
+RANKING = "id submission order strength withdrawn created"
+
+
+def _prompts(import_row: Import, work: Work) -> Iterator[tuple[Any, ...]]:
+    project, batch, now = import_row.project_id, import_row.pk, as_time(timezone.now())
+    for place, record, parent in work.prompts:
+        yield (
+            place.pk,
+            project,
+            place.external_id,
+            as_json(record.messages),
+            record.system,
+            record.context,
+            None if record.tools is None else as_json(record.tools),
+            as_json(record.metadata),
+            parent.pk if parent else None,
+            place.root.pk if place.root else None,
+            place.fingerprint,
+            root_key(record.messages, fallback=record.system + record.context),
+            None,
+            batch,
+            now,
+        )
+
+
+def _responses(import_row: Import, work: Work) -> Iterator[tuple[Any, ...]]:
+    batch, now = import_row.pk, as_time(timezone.now())
+    for reply, place, answer, origin, mark in work.replies:
+        yield (
+            (reply.pk, place.pk, answer.text, origin, None, answer.author_name)
+            + (None, None, None, mark, as_json(answer.metadata), batch, now)
+        )
+
+
+def _rankings(import_row: Import, work: Work, stage: int) -> tuple[Rows, Rows, Rows]:
+    """An item a row of the file, done by its raters: one submission and ranking each."""
+    items: Rows = []
+    submissions: Rows = []
+    rankings: Rows = []
+    batch, now, state = import_row.pk, as_time(timezone.now()), Submission.State.SUBMITTED.value
+    turns = sum(len(ranked) for *_, ranked in work.items)
+    submission_ids = iter(reserve(Submission, turns))
+    ranking_ids = iter(reserve(Ranking, turns))
+    item_ids = reserve(Item, len(work.items))
+    for item, (place, number, shown, ranked) in zip(item_ids, work.items, strict=True):
+        ids = as_json([reply.pk for reply in shown])
+        raters = len(ranked)
+        items.append(
+            (item, stage, place.pk, number, ids, 0, item)
+            + (raters, raters, raters, 0, False, False)
+        )
+        for ranking, order in ranked:
+            turn = next(submission_ids)
+            submissions.append(
+                (turn, item, stage, None, ranking.rater, "import", batch, state, ids)
+                + (None, "{}", 0, None, None, None, False, "", "", None, 0, now, now)
+            )
+            placed = as_json([[reply.pk for reply in group] for group in order])
+            rankings.append((next(ranking_ids), turn, placed, ranking.strength, None, now))
+    return items, submissions, rankings

@@ -1,0 +1,317 @@
+"""What one import writes: rows that carry its batch, and changes kept aside until its end.
+
+The only writer of imported prompts, responses, items, submissions and rankings. It looks up what is
+there, decides row by row, and writes in short transactions."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from tempfile import SpooledTemporaryFile
+from typing import Any
+
+import orjson
+from django.db.models import Max
+
+from annotation.batch_rows import Place, Reply, Row, Signature, Work, insert_work
+from annotation.errors import Refused
+from annotation.models import Import, Item, Prompt, Ranking, Response, Stage
+from annotation.prompts import is_worked_on
+from annotation.records import Answer, Record, same_answer
+from annotation.text import digest, prompt_fingerprint, root_key, text_fingerprint
+
+STAGE_NAME = "Imported rankings"
+SPOOL_BYTES = 8 * 1024**2
+CHANGES = 500  # staged changes a statement
+FIELDS = ("id", "external_id", "fingerprint", "system", "context", "messages", "tools")
+
+
+def content_digest(system: str, context: str, messages: Any, tools: Any) -> str:
+    rest = orjson.dumps([messages, tools], option=orjson.OPT_SORT_KEYS)
+    return digest(system, context, rest.decode())
+
+
+class Batch(AbstractContextManager["Batch"]):
+    """One import's writing. `origin` is that of answers which do not say their own.
+
+    `notes` holds (line, text) of what was odd; `created` counts the rows that were made."""
+
+    def __init__(self, import_row: Import, origin: str = "imported") -> None:
+        self.row = import_row
+        self.origin = origin
+        self.created = {"prompts": 0, "responses": 0, "rankings": 0}
+        self.notes: list[tuple[int | None, str]] = []
+        # Changes to prompts that are there, a JSON object a line, applied by `publish`.
+        self._changes = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115
+        self._changed: dict[int, str] = {}  # pk -> digest of the content that the file gives it
+        self._stage: Stage | None = None
+        self._by_id: dict[str, Place] = {}
+        self._by_fingerprint: dict[str, Place] = {}
+
+    def __exit__(self, *error: object) -> None:
+        self._changes.close()
+
+    def write(self, rows: Sequence[Row]) -> list[tuple[str, str]]:
+        """("imported" | "updated" | "unchanged" | "refused", reason) for each row, in order.
+
+        One transaction; the rows stay invisible until the import is done."""
+        records = [record for row in rows for record in row.records]
+        prints = [
+            prompt_fingerprint(r.system, r.messages, r.context) if r.messages else ""
+            for r in records
+        ]
+        self._look_up(records, prints)
+        work, verdicts, at = Work(), [], 0
+        for row in rows:
+            mine = prints[at : at + len(row.records)]
+            at += len(row.records)
+            try:
+                verdicts.append((self._decide(row, mine, work), ""))
+            except Refused as refusal:
+                verdicts.append(("refused", str(refusal)))
+        self._insert(work)
+        return verdicts
+
+    # What is there --------------------------------------------------------------------------
+
+    def _look_up(self, records: Sequence[Record], prints: Sequence[str]) -> None:
+        """Fill the two indexes with the prompts that are there, their answers and rankings."""
+        self._by_id, self._by_fingerprint = {}, {}
+        places: dict[int, Place] = {}
+        ids = {record.external_id or mark for record, mark in zip(records, prints, strict=True)}
+        prompts = Prompt.objects.filter(project=self.row.project_id).order_by("id")
+        for lookup in ({"external_id__in": ids}, {"fingerprint__in": set(prints) - {""}}):
+            for (
+                pk,
+                external_id,
+                mark,
+                system,
+                context,
+                messages,
+                tools,
+                metadata,
+                batch,
+                root,
+            ) in prompts.filter(**lookup).values_list(*FIELDS, "metadata", "batch_id", "root_id"):
+                if pk in places:
+                    continue
+                place = Place(
+                    external_id=external_id,
+                    fingerprint=mark,
+                    content=content_digest(system, context, messages, tools),
+                    metadata=metadata,
+                    pk=pk,
+                    mine=batch == self.row.pk,
+                    root=Place("", "", "", {}, pk=root) if root else None,
+                )
+                places[pk] = place
+                self._by_id[external_id] = place
+                self._by_fingerprint.setdefault(mark, place)
+        if places:
+            self._look_up_answers(places, records)
+
+    def _look_up_answers(self, places: dict[int, Place], records: Sequence[Record]) -> None:
+        marks = {text_fingerprint(answer.text) for r in records for answer in r.answers}
+        replies: dict[int, Reply] = {}
+        for pk, prompt, origin, mark, text in (
+            Response.objects.filter(
+                prompt__in=places, fingerprint__in=marks, withdrawn__isnull=True
+            )
+            .order_by("id")
+            .values_list("id", "prompt_id", "origin", "fingerprint", "text")
+        ):
+            replies[pk] = Reply(text, pk)
+            places[prompt].replies.setdefault((origin, mark), []).append(replies[pk])
+        stage = self._find_stage()
+        if stage is None or not any(record.rankings for record in records):
+            return
+        self._stage = stage
+        items: dict[int, tuple[int, set[Any]]] = {}
+        for item, prompt, rater, order in Ranking.objects.filter(
+            submission__stage=stage, submission__item__prompt__in=places
+        ).values_list(
+            "submission__item_id", "submission__item__prompt_id", "submission__rater", "order"
+        ):
+            keys = tuple(tuple(sorted(("there", pk) for pk in group)) for group in order)
+            items.setdefault(item, (prompt, set()))[1].add((rater, keys))
+        for prompt, signature in items.values():
+            places[prompt].signatures.append(frozenset(signature))
+        rounds = Item.objects.filter(stage=stage, prompt__in=places).values_list("prompt_id")
+        for prompt, last in rounds.annotate(Max("round")):
+            places[prompt].round = last
+
+    def _find_stage(self) -> Stage | None:
+        return Stage.objects.filter(
+            project=self.row.project_id, kind=Stage.Kind.RANK, state=Stage.State.IMPORTED
+        ).first()
+
+    # What a row comes to --------------------------------------------------------------------
+
+    def _decide(self, row: Row, prints: Sequence[str], work: Work) -> str:
+        """The row's verdict; its rows are added to `work`. Raises Refused and adds nothing."""
+        targets: list[Place | None] = []
+        changes: list[tuple[dict[str, Any], str]] = []
+        for record, mark in zip(row.records, prints, strict=True):
+            target = self._target(record, mark)
+            targets.append(target)
+            if target is not None and (wanted := self._change(row, record, mark, target)):
+                changes.append(wanted)
+        verdict = "updated" if changes else "unchanged"
+        for change, content in changes:
+            self._changed[change["pk"]] = content
+            self._changes.write(orjson.dumps(change) + b"\n")
+        replies: list[list[Reply]] = []
+        for number, (record, mark) in enumerate(zip(row.records, prints, strict=True)):
+            target = targets[number] or self._target(record, mark)
+            if target is None:
+                parent = replies[record.parent[0]][record.parent[1]] if record.parent else None
+                root = targets[record.parent[0]] if record.parent else None
+                target = self._new_place(row, record, mark, root)
+                work.prompts.append((target, record, parent))
+                verdict = "imported"
+            targets[number] = target
+            before = len(work.replies) + len(work.items)
+            replies.append([self._reply(target, answer, work) for answer in record.answers])
+            if record.rankings:
+                self._rank(target, record, replies[-1], work)
+            if verdict == "unchanged" and len(work.replies) + len(work.items) > before:
+                verdict = "updated"
+        return verdict
+
+    def _target(self, record: Record, mark: str) -> Place | None:
+        if record.external_id:
+            return self._by_id.get(record.external_id)
+        return self._by_fingerprint.get(mark) or self._by_id.get(mark)
+
+    def _change(
+        self, row: Row, record: Record, mark: str, target: Place
+    ) -> tuple[dict[str, Any], str] | None:
+        """What the row changes in a prompt that is there, and the digest of what it then holds.
+
+        Raises Refused if it may not."""
+        if not record.messages:
+            return None
+        content = content_digest(record.system, record.context, record.messages, record.tools)
+        if not record.external_id:
+            if content != target.content:
+                self.notes.append((row.line, _other_text(mark == target.fingerprint)))
+            return None
+        metadata = {**target.metadata, **record.metadata}
+        earlier = self._changed.get(target.pk, target.content if target.mine else "")
+        if earlier:
+            if content != earlier:
+                raise Refused(
+                    f"the id “{record.external_id}” stands earlier in this file with another prompt"
+                )
+            if metadata != target.metadata and target.mine:
+                self.notes.append((row.line, "other metadata than the id had before: not taken"))
+            return None
+        change: dict[str, Any] = {}
+        if content != target.content:
+            if is_worked_on(Prompt(pk=target.pk)):
+                raise Refused(
+                    f"the prompt “{record.external_id}” would change, but it has been worked on: "
+                    "give the new text an id of its own"
+                )
+            change = {
+                "messages": record.messages,
+                "system": record.system,
+                "context": record.context,
+                "tools": record.tools,
+                "fingerprint": mark,
+                "root_key": root_key(record.messages),
+            }
+        if metadata != target.metadata:
+            change["metadata"] = metadata
+        if not change:
+            return None
+        return {"pk": target.pk, **change}, content
+
+    def _new_place(self, row: Row, record: Record, mark: str, before: Place | None) -> Place:
+        if record.external_id and (twin := self._by_fingerprint.get(mark)) and mark:
+            self.notes.append((row.line, f"the same prompt is there as “{twin.external_id}”"))
+        place = Place(
+            external_id=record.external_id or mark,
+            fingerprint=mark or digest(record.external_id),
+            content=content_digest(record.system, record.context, record.messages, record.tools),
+            metadata=record.metadata,
+            root=(before.root or before) if before else None,
+        )
+        self._by_id[place.external_id] = place
+        self._by_fingerprint.setdefault(place.fingerprint, place)
+        return place
+
+    def _reply(self, target: Place, answer: Answer, work: Work) -> Reply:
+        """The equal answer of the same origin that is there, else a new one."""
+        origin, mark = answer.origin or self.origin, text_fingerprint(answer.text)
+        twins = target.replies.setdefault((origin, mark), [])
+        for twin in twins:
+            if same_answer(twin.text, answer.text):
+                return twin
+        reply = Reply(answer.text)
+        twins.append(reply)
+        work.replies.append((reply, target, answer, origin, mark))
+        return reply
+
+    def _rank(self, target: Place, record: Record, replies: Sequence[Reply], work: Work) -> None:
+        """One item a row, one submission a rater; the same again adds nothing."""
+        signature: Signature = frozenset(
+            (
+                ranking.rater,
+                tuple(tuple(sorted(replies[at].key for at in g)) for g in ranking.order),
+            )
+            for ranking in record.rankings
+        )
+        if any(signature <= known for known in target.signatures):
+            return
+        target.signatures.append(signature)
+        target.round += 1
+        ranked = {at for ranking in record.rankings for group in ranking.order for at in group}
+        shown = [reply for at, reply in enumerate(replies) if at in ranked]
+        rankings = [
+            (ranking, [[replies[at] for at in group] for group in ranking.order])
+            for ranking in record.rankings
+        ]
+        work.items.append((target, target.round, shown, rankings))
+
+    # Writing --------------------------------------------------------------------------------
+
+    def _insert(self, work: Work) -> None:
+        """Draw the ids, then write all of it in one transaction."""
+        if work.items and self._stage is None:
+            self._stage = self._find_stage() or self._make_stage()
+        insert_work(self.row, work, self._stage)
+        self.created["prompts"] += len(work.prompts)
+        self.created["responses"] += len(work.replies)
+        self.created["rankings"] += sum(len(rankings) for *_, rankings in work.items)
+
+    def _make_stage(self) -> Stage:
+        return Stage.objects.create(
+            project_id=self.row.project_id,
+            kind=Stage.Kind.RANK,
+            name=STAGE_NAME,
+            state=Stage.State.IMPORTED,
+            position=1000,  # after the stages that people work in
+        )
+
+    def publish(self) -> None:
+        """Apply the staged changes. Call it in the transaction that makes the import done."""
+        self._changes.seek(0)
+        chunk: list[dict[str, Any]] = []
+        for line in self._changes:
+            chunk.append(orjson.loads(line))
+            if len(chunk) == CHANGES:
+                _apply(chunk)
+                chunk = []
+        _apply(chunk)
+
+
+def _apply(changes: Sequence[dict[str, Any]]) -> None:
+    """Through the ORM: changes are few beside rows, and each names its own fields."""
+    for change in changes:
+        pk = change.pop("pk")
+        Prompt.objects.filter(pk=pk).update(**change)
+
+
+def _other_text(same: bool) -> str:
+    if same:
+        return "the prompt is there, spaced otherwise: its text stays, the answers are added"
+    return "the prompt was edited here since it came in: the edit stays, the answers are added"

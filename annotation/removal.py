@@ -1,0 +1,64 @@
+"""How an import that is not done is taken out again, in chunks, with nothing left behind."""
+
+from django.db import transaction
+
+from annotation.bulk import delete
+from annotation.models import Import, Item, Prompt, Ranking, Response, Stage, Submission
+
+CHUNK = 300  # prompts or submissions a transaction
+
+
+def remove(import_row: Import) -> None:
+    """Delete all rows of the import's batch. It may be called again after it was cut off."""
+    if import_row.state == Import.State.DONE:
+        raise AssertionError("A finished import is not removed.")
+    while _remove_submissions(import_row):
+        pass
+    while _remove_prompts(import_row):
+        pass
+    while _remove_responses(import_row):
+        pass
+    Stage.objects.filter(
+        project=import_row.project_id, state=Stage.State.IMPORTED, items=None
+    ).delete()
+
+
+def has_rows(import_row: Import) -> bool:
+    return (
+        import_row.prompts.exists()
+        or import_row.responses.exists()
+        or import_row.submissions.exists()
+    )
+
+
+@transaction.atomic
+def _remove_submissions(import_row: Import) -> int:
+    rows = Submission.objects.filter(batch=import_row).order_by("id")[:CHUNK]
+    found = list(rows.values_list("id", "item_id"))
+    turns, items = [turn for turn, _ in found], {item for _, item in found}
+    rankings = Ranking.objects.filter(submission__in=turns).values_list("id", flat=True)
+    delete(Ranking, list(rankings))
+    delete(Submission, turns)
+    kept = set(Submission.objects.filter(item__in=items).values_list("item_id", flat=True))
+    delete(Item, list(items - kept))
+    return len(found)
+
+
+@transaction.atomic
+def _remove_prompts(import_row: Import) -> int:
+    """Newest first: a later turn points to an answer of an earlier one."""
+    rows = Prompt.objects.filter(batch=import_row).order_by("-id")[:CHUNK]
+    prompts = list(rows.values_list("id", flat=True))
+    answers = Response.objects.filter(prompt__in=prompts).values_list("id", flat=True)
+    delete(Response, list(answers))
+    delete(Prompt, prompts)
+    return len(prompts)
+
+
+@transaction.atomic
+def _remove_responses(import_row: Import) -> int:
+    """What the import added to prompts that were there."""
+    rows = Response.objects.filter(batch=import_row).order_by("-id")[:CHUNK]
+    answers = list(rows.values_list("id", flat=True))
+    delete(Response, answers)
+    return len(answers)
