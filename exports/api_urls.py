@@ -1,5 +1,5 @@
 """The API's site map."""
 
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 
 urlpatterns: list[URLPattern] = []

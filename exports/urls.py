@@ -1,6 +1,6 @@
 """The site map."""
 
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 
 app_name = "exports"
 urlpatterns: list[URLPattern] = []

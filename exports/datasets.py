@@ -1,0 +1,46 @@
+"""Making and changing datasets: the only writer of their rows."""
+
+from typing import Any
+
+from django.db import transaction
+
+from annotation.models import User, Workspace
+from annotation.people import free_slug
+from exports.models import Dataset
+from exports.rules import SelectionError, check_kind, to_json
+from exports.selection import check
+
+
+def _name(name: str) -> str:
+    name = " ".join(name.split())
+    if not name:
+        raise SelectionError({"name": "give it a name"})
+    if len(name) > 100:
+        raise SelectionError({"name": "100 characters at most"})
+    return name
+
+
+@transaction.atomic
+def create(
+    *, workspace: Workspace, name: str, kind: str, values: dict[str, Any], user: User | None
+) -> Dataset:
+    """A dataset; `values` are its rules (exports.rules). Raises SelectionError per field."""
+    name = _name(name)
+    check_kind(kind)
+    taken = set(workspace.datasets.values_list("slug", flat=True))
+    return Dataset.objects.create(
+        workspace=workspace,
+        name=name,
+        slug=free_slug(name, taken, "dataset", length=60),
+        kind=kind,
+        selection=to_json(kind, check(workspace, kind, values)),
+        created_by=user,
+    )
+
+
+@transaction.atomic
+def change(*, dataset: Dataset, name: str, values: dict[str, Any]) -> None:
+    """Another name and other rules. The kind stays, and so do the snapshots."""
+    dataset.name = _name(name)
+    dataset.selection = to_json(dataset.kind, check(dataset.workspace, dataset.kind, values))
+    dataset.save(update_fields=["name", "selection"])

@@ -1,0 +1,96 @@
+"""What a selection gives before it is frozen: the only writer of previews."""
+
+import hashlib
+import logging
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from exports.dispatch import send
+from exports.gathering import gather
+from exports.models import Dataset, Preview
+from exports.selection import SelectionError, data_version, read
+from exports.shelf import Shelf
+from exports.splits import SPLITS
+
+log = logging.getLogger("exports.previews")
+FRESH = timedelta(seconds=20)  # so long a look is not repeated, unless asked for
+STALE = timedelta(seconds=60)  # a look without a word for so long is dead, and asked for again
+SAMPLES = 5
+BUSY = ("queued", "running")
+
+
+@transaction.atomic
+def refresh(*, dataset: Dataset, force: bool = False) -> Preview:
+    """The preview, and a worker asked to look again where it is old, or where `force` says so."""
+    preview, created = Preview.objects.get_or_create(dataset=dataset, defaults={"key": ""})
+    now = timezone.now()
+    mine = Preview.objects.filter(pk=preview.pk)
+    due = mine.exclude(state__in=BUSY) | mine.filter(Q(started__isnull=True))
+    due = due | mine.filter(state__in=BUSY, started__lt=now - STALE)
+    # Other rules than those that were looked at: no need to wait.
+    if not force and preview.result.get("selection") == dataset.selection:
+        due = due.filter(Q(computed__isnull=True) | Q(computed__lt=now - FRESH))
+    change = {"state": "queued", "started": now} | ({"key": ""} if force else {})
+    if due.update(**change):
+        send("preview", dataset.pk)
+        preview.refresh_from_db()
+    return preview
+
+
+def compute(pk: int) -> None:
+    """The worker's door, with the dataset's key. Data that have not changed are not read again."""
+    dataset = Dataset.objects.select_related("workspace").filter(pk=pk).first()
+    mine = Preview.objects.filter(dataset=pk)
+    if dataset is None or not mine.filter(state="queued").update(
+        state="running", started=timezone.now()
+    ):
+        return
+    began = time.monotonic()
+    try:
+        selection = read(dataset)
+        version = data_version(dataset, selection)
+        key = hashlib.sha256(version.encode()).hexdigest()
+        if mine.filter(key=key).update(state="done", computed=timezone.now()):
+            return
+        with (
+            tempfile.TemporaryDirectory(prefix="annotune-preview-") as folder,
+            Shelf(Path(folder) / "rows.sqlite3") as shelf,
+        ):
+            result = gather(dataset, selection, shelf, lambda _: _beat(mine))
+            result["samples"] = _samples(shelf)
+        result["selection"] = dataset.selection
+        result["seconds"] = round(time.monotonic() - began, 2)
+        mine.update(state="done", key=key, result=result, reason="", computed=timezone.now())
+    except SelectionError as error:
+        mine.update(state="failed", key="", reason=str(error), computed=timezone.now())
+    except Exception as error:  # a worker outlives whatever a look dies of
+        log.warning("preview failed", extra={"dataset": pk}, exc_info=error)
+        reason = f"It broke off ({type(error).__name__}: {error}); the log has more."
+        mine.update(state="failed", key="", reason=reason, computed=timezone.now())
+
+
+def _beat(mine: QuerySet[Preview]) -> None:
+    mine.update(started=timezone.now())
+
+
+def _samples(shelf: Shelf) -> list[dict[str, object]]:
+    """The first rows in sorting order, which is as good as drawn."""
+    for split in SPLITS:
+        if rows := list(shelf.read(split, SAMPLES)):
+            return [
+                {
+                    "split": split,
+                    "row": shelved.row,
+                    "project": shelved.provenance["project"],
+                    "external_id": shelved.provenance["external_id"],
+                    "people": len(shelved.provenance["annotators"]),
+                }
+                for shelved in rows
+            ]
+    return []

@@ -1,0 +1,15 @@
+"""What a worker does for this app: freeze, and look at what a selection gives."""
+
+from celery import shared_task
+
+from exports import previews, snapshots
+
+
+@shared_task(name="exports.tasks.freeze")
+def freeze(pk: int) -> None:
+    snapshots.freeze_queued(pk)
+
+
+@shared_task(name="exports.tasks.preview")
+def preview(pk: int) -> None:
+    previews.compute(pk)
