@@ -87,9 +87,9 @@ def pairs(desk, cast):
     stage = desk.stage("rank")
     for number in range(60):
         prompt = desk.prompt(f"Choice {number}?")
-        a, b, c = (
-            desk.answer(prompt, f"{name} {number}" * (i + 1)) for i, name in enumerate("abc")
-        )
+        a = desk.answer(prompt, f"long answer {number}, and more")
+        b = desk.answer(prompt, f"b {number}")
+        c = desk.answer(prompt, f"a longer answer {number}, and much more")
         desk.rank(stage, prompt, [[a], [b, c]], cast.ana)
     return datasets.create(
         workspace=cast.acme,
