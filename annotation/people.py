@@ -13,7 +13,7 @@ from django.utils.http import urlsafe_base64_encode
 from django.utils.text import slugify
 
 from annotation.errors import Refused
-from annotation.models import Invitation, Membership, Role, User, Workspace
+from annotation.models import ApiToken, Invitation, Membership, Role, User, Workspace
 from annotation.models.people import hash_secret
 
 INVITATION_DAYS = 14
@@ -224,3 +224,8 @@ def reset_path(*, membership: Membership, by: Actor) -> str:
     uid = urlsafe_base64_encode(force_bytes(membership.user_id))
     token = default_token_generator.make_token(membership.user)
     return reverse("password_reset_confirm", args=[uid, token])
+
+
+def revoke_token(*, token: ApiToken) -> None:
+    """The token opens nothing any more; its row stays, as a trace."""
+    ApiToken.objects.filter(pk=token.pk, revoked=None).update(revoked=timezone.now())

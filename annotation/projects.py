@@ -1,4 +1,4 @@
-"""Setting a project up: the only writer of projects, guideline versions, stages and assigned seats."""
+"""Setting a project up: the only writer of projects, guidelines, stages and assigned seats."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from annotation.errors import Refused
 from annotation.models import GuidelineVersion, Project, Seat, Stage, User, Workspace
+from annotation.ordering import overlap_changed
 from annotation.people import free_slug
 
 # What may be changed in a stage after it is made. The kind may not: submissions hang on it.
@@ -36,7 +37,7 @@ def create_project(
     slug: str | None = None,
     description: str = "",
 ) -> Project:
-    """A project, with its first guideline version if there is text. Refused if the slug is taken."""
+    """A project, with its first guidelines if there is text. Refused if the slug is taken."""
     taken = set(workspace.projects.values_list("slug", flat=True))
     if slug is None:
         slug = free_slug(name, taken, "project", length=60)
@@ -125,13 +126,20 @@ def create_stage(
 
 @transaction.atomic
 def update_stage(*, stage: Stage, **changes: Any) -> None:
-    """Changes the named fields (STAGE_FIELDS). A new overlap holds for open items too."""
+    """Changes the named fields (STAGE_FIELDS, or `people` as in create_stage).
+
+    A new overlap holds for the items that are there, too."""
+    if "people" in changes:
+        assign(stage=stage, people=changes.pop("people"))
     for field, value in changes.items():
         if field not in STAGE_FIELDS:
             raise Refused(f"A stage's {field} cannot be changed.")
         setattr(stage, field, value)
     _check(stage)
+    before = Stage.objects.values_list("overlap", flat=True).get(pk=stage.pk)
     stage.save(update_fields=list(changes))
+    if stage.overlap != before:
+        overlap_changed(stage)
 
 
 def _check(stage: Stage) -> None:

@@ -2,5 +2,51 @@
 
 from django.urls import URLPattern, path
 
+from annotation.views import account, home, people, projects, prompts, stages, work
+
 app_name = "annotation"
-urlpatterns: list[URLPattern] = []
+urlpatterns: list[URLPattern] = [
+    path("", home.home, name="home"),
+    # A person's own account
+    path("account/", account.account, name="account"),
+    path("account/tokens/", account.token_issue, name="token_issue"),
+    path("account/tokens/<int:pk>/revoke/", account.token_revoke, name="token_revoke"),
+    # A workspace and its people
+    path("workspaces/new/", people.workspace_new, name="workspace_new"),
+    path("w/<slug:slug>/", home.workspace, name="workspace"),
+    path("w/<slug:slug>/people/", people.people, name="people"),
+    path("w/<slug:slug>/people/invite/", people.invite, name="invite"),
+    path("w/<slug:slug>/projects/new/", projects.project_new, name="project_new"),
+    path("invitations/<int:pk>/revoke/", people.invitation_revoke, name="invitation_revoke"),
+    path("join/<str:secret>/", people.invitation, name="invitation"),
+    path("members/<int:pk>/role/", people.member_role, name="member_role"),
+    path("members/<int:pk>/deactivate/", people.member_deactivate, name="member_deactivate"),
+    path("members/<int:pk>/reactivate/", people.member_reactivate, name="member_reactivate"),
+    path("members/<int:pk>/reset/", people.member_reset, name="member_reset"),
+    # A project
+    path("projects/<int:pk>/", projects.project, name="project"),
+    path("projects/<int:pk>/settings/", projects.project_settings, name="project_settings"),
+    path("projects/<int:pk>/archive/", projects.project_archive, name="project_archive"),
+    path("projects/<int:pk>/restore/", projects.project_restore, name="project_restore"),
+    path("projects/<int:pk>/guidelines/", projects.guidelines, name="guidelines"),
+    path("projects/<int:pk>/guidelines/edit/", projects.guidelines_edit, name="guidelines_edit"),
+    path("projects/<int:pk>/stages/new/", stages.stage_new, name="stage_new"),
+    path("projects/<int:pk>/prompts/", prompts.prompts, name="prompts"),
+    path("projects/<int:pk>/prompts/new/", prompts.prompt_new, name="prompt_new"),
+    # A stage
+    path("stages/<int:pk>/", stages.stage, name="stage"),
+    path("stages/<int:pk>/edit/", stages.stage_edit, name="stage_edit"),
+    path("stages/<int:pk>/state/", stages.stage_state, name="stage_state"),
+    # The annotator's work in a stage
+    path("stages/<int:pk>/work/", work.work, name="work"),
+    path("stages/<int:pk>/work/draft/", work.work_draft, name="work_draft"),
+    path("stages/<int:pk>/work/skip/", work.work_skip, name="work_skip"),
+    path("stages/<int:pk>/work/flag/", work.work_flag, name="work_flag"),
+    path("stages/<int:pk>/work/undo/", work.work_undo, name="work_undo"),
+    path("stages/<int:pk>/work/preview/", work.work_preview, name="work_preview"),
+    # A prompt
+    path("prompts/<int:pk>/", prompts.prompt, name="prompt"),
+    path("prompts/<int:pk>/edit/", prompts.prompt_edit, name="prompt_edit"),
+    path("prompts/<int:pk>/retire/", prompts.prompt_retire, name="prompt_retire"),
+    path("prompts/<int:pk>/restore/", prompts.prompt_restore, name="prompt_restore"),
+]

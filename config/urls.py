@@ -14,9 +14,10 @@ api = [
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="api-docs"),
 ]
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("healthz", healthz),
+    path("healthz", healthz, name="healthz"),
     path("admin/", admin.site.urls),
     path("api/", include(api)),
+    path("", include("annotation.auth_urls")),
     path("", include("annotation.urls")),
     path("", include("exports.urls")),
     path("", include("training.urls")),

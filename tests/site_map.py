@@ -4,6 +4,7 @@ tests/test_every_view.py asks each row the same questions and fails for a view w
 Add your rows to the list of your app, and to `make_world` what they need."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,6 +50,11 @@ def pages(*names: str, args: tuple[str, ...] = (), **rest: Any) -> list[View]:
     return [View(name, args, **rest) for name in names]
 
 
+def form(name: str, args: tuple[str, ...], least: str) -> list[View]:
+    """A page with a form: GET shows it, POST sends it."""
+    return [View(name, args, least), View(name, args, least, "post")]
+
+
 OPEN = [
     View("healthz", who="open"),
     View("schema", who="open"),
@@ -67,7 +73,46 @@ OPEN = [
     View("password_change_done", who="own"),
 ]
 
-ANNOTATION: list[View] = []
+_LISTED = ("acme.slug",)
+_PROJECT = ("project.pk",)
+_STAGE = ("stage.pk",)
+_PROMPT = ("prompt.pk",)
+
+ANNOTATION: list[View] = [
+    View("annotation:home", who="own"),
+    View("annotation:account", who="own"),
+    View("annotation:account", who="own", method="post"),
+    View("annotation:token_issue", who="own", method="post"),
+    View("annotation:token_revoke", ("token.pk",), who="own", method="post"),
+    View("annotation:workspace_new", who="own"),
+    View("annotation:workspace_new", who="own", method="post"),
+    View("annotation:workspace", _LISTED),
+    View("annotation:people", _LISTED, "lead"),
+    View("annotation:invite", _LISTED, "lead", "post"),
+    View("annotation:invitation", ("invitation_secret",), who="open"),
+    View("annotation:invitation", ("invitation_secret",), who="open", method="post"),
+    View("annotation:invitation_revoke", ("invitation.pk",), "lead", "post"),
+    View("annotation:member_role", ("membership.pk",), "lead", "post"),
+    View("annotation:member_deactivate", ("membership.pk",), "lead", "post"),
+    View("annotation:member_reactivate", ("membership.pk",), "lead", "post"),
+    View("annotation:member_reset", ("membership.pk",), "owner", "post"),
+    *pages("annotation:project", "annotation:guidelines", args=_PROJECT),
+    *form("annotation:project_new", _LISTED, "lead"),
+    *form("annotation:project_settings", _PROJECT, "lead"),
+    *form("annotation:guidelines_edit", _PROJECT, "lead"),
+    *form("annotation:stage_new", _PROJECT, "lead"),
+    *form("annotation:prompt_new", _PROJECT, "lead"),
+    *form("annotation:stage_edit", _STAGE, "lead"),
+    *form("annotation:prompt_edit", _PROMPT, "lead"),
+    View("annotation:project_archive", _PROJECT, "lead", "post"),
+    View("annotation:project_restore", _PROJECT, "lead", "post"),
+    View("annotation:stage", _STAGE, "reviewer"),
+    View("annotation:stage_state", _STAGE, "lead", "post"),
+    View("annotation:prompts", _PROJECT, "reviewer"),
+    View("annotation:prompt", _PROMPT, "reviewer"),
+    View("annotation:prompt_retire", _PROMPT, "lead", "post"),
+    View("annotation:prompt_restore", _PROMPT, "lead", "post"),
+]
 
 EXPORTS: list[View] = []
 
@@ -85,10 +130,10 @@ def make_world(cast: SimpleNamespace) -> SimpleNamespace:
         email="new@example.org",
         role=Role.ANNOTATOR,
         secret_hash=hash_secret(world.invitation_secret),
-        expires=timezone.now() + timezone.timedelta(days=1),
+        expires=timezone.now() + timedelta(days=1),
     )
     world.membership = Membership.objects.get(user=cast.bea)
-    world.token, _ = ApiToken.issue(cast.olga, "a script")
+    world.token, _ = ApiToken.issue(cast.ana, "a script")
     world.stage = Stage.objects.create(project=cast.project, kind="write", name="Write")
     world.prompt = Prompt.objects.create(
         project=cast.project,

@@ -41,7 +41,7 @@ def ask(view: View, world, user=None):
 
 
 def test_each_view_has_a_row_and_each_row_a_view() -> None:
-    assert EVERY == sorted({view.name for view in VIEWS})
+    assert sorted({view.name for view in VIEWS}) == EVERY
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=str)

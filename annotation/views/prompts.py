@@ -1,0 +1,118 @@
+"""The prompts of a project: the list, one of them, and what may be changed in it."""
+
+import json
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from annotation import access, prompt_list
+from annotation import prompts as acts
+from annotation.errors import Refused
+from annotation.forms.prompts import PromptForm
+from annotation.models import Project, Prompt, Role
+from annotation.prompt_page import conversation, rankings, responses
+
+
+def _fetch(request: HttpRequest, pk: int, at_least: Role) -> Prompt:
+    """Rows of an import that is not done are nobody's yet."""
+    rows = Prompt.objects.live().select_related("project__workspace", "parent")
+    return access.fetch(request, rows, at_least, pk=pk)
+
+
+def _project(request: HttpRequest, pk: int, at_least: Role) -> Project:
+    return access.fetch(request, Project.objects.select_related("workspace"), at_least, pk=pk)
+
+
+@login_required
+@require_GET
+def prompts(request: HttpRequest, pk: int) -> HttpResponse:
+    """?q= searches, ?show= filters, ?after= and ?before= page by id."""
+    project = _project(request, pk, Role.REVIEWER)
+    page = prompt_list.page(
+        project=project,
+        search=request.GET.get("q", "").strip(),
+        show=request.GET.get("show", ""),
+        after=request.GET.get("after", ""),
+        before=request.GET.get("before", ""),
+    )
+    context = {"project": project, "page": page, "shows": prompt_list.SHOWS}
+    return render(request, "annotation/prompts.html", context)
+
+
+@login_required
+@require_GET
+def prompt(request: HttpRequest, pk: int) -> HttpResponse:
+    found = _fetch(request, pk, Role.REVIEWER)
+    answers = responses(found)
+    context = {
+        "prompt": found,
+        "project": found.project,
+        "turns": conversation(found),
+        "metadata": found.metadata and json.dumps(found.metadata, ensure_ascii=False, indent=2),
+        "answers": answers,
+        "rankings": rankings(found, answers),
+        "continuations": Prompt.objects.live().filter(parent__prompt=found).order_by("pk")[:20],
+        "worked_on": acts.is_worked_on(found),
+    }
+    return render(request, "annotation/prompt.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def prompt_new(request: HttpRequest, pk: int) -> HttpResponse:
+    project = _project(request, pk, Role.LEAD)
+    form = PromptForm(request.POST or None)
+    if form.is_valid():
+        try:
+            prompt = acts.add_prompt(
+                project=project, external_id=form.cleaned_data["external_id"], **form.content()
+            )
+        except Refused as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            messages.success(request, "The prompt is there, and in the queues that it fits.")
+            return redirect("annotation:prompt", prompt.pk)
+    return render(request, "annotation/prompt_new.html", {"project": project, "form": form})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def prompt_edit(request: HttpRequest, pk: int) -> HttpResponse:
+    found = _fetch(request, pk, Role.LEAD)
+    form = PromptForm(request.POST or None, prompt=found)
+    if form.is_valid():
+        try:
+            acts.edit_prompt(prompt=found, **form.content())
+        except Refused as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            messages.success(request, "Saved.")
+            return redirect("annotation:prompt", pk)
+    context = {
+        "prompt": found,
+        "project": found.project,
+        "form": form,
+        "worked_on": acts.is_worked_on(found),
+    }
+    return render(request, "annotation/prompt_edit.html", context)
+
+
+@login_required
+@require_POST
+def prompt_retire(request: HttpRequest, pk: int) -> HttpResponse:
+    found = _fetch(request, pk, Role.LEAD)
+    acts.retire(prompt=found)
+    messages.success(request, "Retired: out of every queue. What was done on it stays.")
+    return redirect("annotation:prompt", pk)
+
+
+@login_required
+@require_POST
+def prompt_restore(request: HttpRequest, pk: int) -> HttpResponse:
+    found = _fetch(request, pk, Role.LEAD)
+    acts.unretire(prompt=found)
+    messages.success(request, "The prompt is back in its queues.")
+    return redirect("annotation:prompt", pk)

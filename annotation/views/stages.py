@@ -1,0 +1,93 @@
+"""A stage: how far along it is, who did what, what needs a lead's eye."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from annotation import access, markdown, queue
+from annotation import projects as acts
+from annotation.errors import Refused
+from annotation.forms.projects import StageForm
+from annotation.models import Project, Role, Stage, Submission
+
+FLAGGED_SHOWN = 50
+_STATES = {"open": "open again", "paused": "paused: nobody is given new work"}
+
+
+def _fetch(request: HttpRequest, pk: int, at_least: Role) -> Stage:
+    rows = Stage.objects.select_related("project__workspace")
+    return access.fetch(request, rows, at_least, pk=pk)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def stage_new(request: HttpRequest, pk: int) -> HttpResponse:
+    rows = Project.objects.select_related("workspace")
+    project = access.fetch(request, rows, Role.LEAD, pk=pk)
+    form = StageForm(request.POST or None, workspace=project.workspace)
+    if form.is_valid():
+        try:
+            stage = acts.create_stage(project=project, **form.changes())
+        except Refused as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            messages.success(request, f"{stage} is open.")
+            return redirect("annotation:project", pk)
+    return render(request, "annotation/stage_new.html", {"project": project, "form": form})
+
+
+@login_required
+@require_GET
+def stage(request: HttpRequest, pk: int) -> HttpResponse:
+    found = _fetch(request, pk, Role.REVIEWER)
+    seats = found.seats.select_related("user").order_by("-submitted", "user__name")
+    flagged = found.items.filter(flagged=True).select_related("prompt").order_by("pk")
+    reasons = Submission.objects.filter(item__in=flagged, state=Submission.State.SKIPPED)
+    skips: dict[int, list[Submission]] = {}
+    for skip in reasons.select_related("user"):
+        skips.setdefault(skip.item_id, []).append(skip)
+    context = {
+        "stage": found,
+        "project": found.project,
+        "progress": queue.progress(found),
+        "html": markdown.render(found.instructions) if found.instructions else "",
+        "seats": seats,
+        "flagged": [(item, skips.get(item.pk, [])) for item in flagged[:FLAGGED_SHOWN]],
+    }
+    return render(request, "annotation/stage.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def stage_edit(request: HttpRequest, pk: int) -> HttpResponse:
+    found = _fetch(request, pk, Role.LEAD)
+    form = StageForm(request.POST or None, instance=found, workspace=found.workspace)
+    if form.is_valid():
+        try:
+            acts.update_stage(stage=found, **form.changes())
+        except Refused as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            messages.success(request, "Saved.")
+            return redirect("annotation:stage", pk)
+    context = {"stage": found, "project": found.project, "form": form}
+    return render(request, "annotation/stage_edit.html", context)
+
+
+@login_required
+@require_POST
+def stage_state(request: HttpRequest, pk: int) -> HttpResponse:
+    """Open or pause: `state` in the form."""
+    found = _fetch(request, pk, Role.LEAD)
+    state = request.POST.get("state", "")
+    if state not in _STATES:
+        messages.error(request, "A stage is open or paused.")
+        return redirect("annotation:stage", pk)
+    try:
+        acts.set_state(stage=found, state=state)
+        messages.success(request, f"{found} is {_STATES[state]}.")
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+    return redirect("annotation:stage", pk)
