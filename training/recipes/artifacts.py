@@ -24,6 +24,7 @@ class Artifact:
     base: dict[str, str]  # {"path", "sha256"} of what an adapter stands on
     template: dict[str, str]  # {"name", "text"}
     reward: dict[str, float]  # {"mean", "std"} of a reward run, else empty
+    config: dict[str, Any]  # of the run that left it
 
     @property
     def is_adapter(self) -> bool:
@@ -51,6 +52,7 @@ def read_artifact(path: str) -> Artifact:
         base=facts.get("base") or {},
         template=facts.get("template") or {},
         reward=facts.get("reward") or {},
+        config=facts.get("config") or {},
     )
 
 

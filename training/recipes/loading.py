@@ -249,6 +249,7 @@ class Reward:
     tokenizer: PreTrainedTokenizerBase
     mean: float  # of its rewards on the rows on which it was measured
     std: float
+    max_length: int  # tokens that it was trained to read
     start: Start
 
 
@@ -264,4 +265,11 @@ def load_reward(run: RunDir, name: str = "reward") -> Reward:
         model = attach(model, start)
     model.requires_grad_(False).eval()
     facts = artifact.reward
-    return Reward(model, tokenizer, facts.get("mean", 0.0), facts.get("std", 1.0), start)
+    return Reward(
+        model,
+        tokenizer,
+        mean=facts.get("mean", 0.0),
+        std=facts.get("std", 1.0),
+        max_length=artifact.config.get("max_length", 512),
+        start=start,
+    )
