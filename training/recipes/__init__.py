@@ -2,7 +2,9 @@
 
 import os
 
-# Set before anything of Hugging Face is imported: no downloads unless asked for, and no counting.
+# Set before anything of Hugging Face is imported: no downloads unless asked for, no telemetry, no
+# progress bars in the log.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
