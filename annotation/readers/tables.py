@@ -1,0 +1,139 @@
+"""CSV and TSV, with whatever separator, and Parquet."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import pyarrow
+from pyarrow import parquet
+
+from annotation.readers.json_files import Foreign, Found
+from annotation.readers.streams import (
+    RATIO_FLOOR,
+    Limits,
+    ReadError,
+    from_cp1252,
+    in_words,
+    lines,
+    size_of,
+)
+
+SEPARATORS = ",;\t|"
+# A batch is as many rows as fit into this if each held the largest value that its column may.
+BATCH_BYTES = 512 * 1024**2
+
+
+def read_csv(stream: io.BufferedReader, limits: Limits, foreign: Foreign) -> Iterator[Found]:
+    text = _text(stream, limits, foreign)
+    first = next(text, "")
+    separator = max(SEPARATORS, key=lambda mark: _outside_quotes(first, mark))
+    csv.field_size_limit(limits.row_bytes)
+    reader = csv.reader(_again(first, text), delimiter=separator, strict=True)
+    header: list[str] = []
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise ReadError(_why_csv(error, line, limits), line) from None
+        if cells is None:
+            return
+        if not header:
+            header = _header(cells)
+        elif not any(cells):
+            continue
+        elif len(cells) != len(header):
+            what = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
+            yield line, f"has {what}; the header has {len(header)}"
+        else:
+            yield line, {name: cell for name, cell in zip(header, cells, strict=True) if name}
+
+
+def _text(stream: io.BufferedReader, limits: Limits, foreign: Foreign) -> Iterator[str]:
+    for number, line in lines(stream, limits):
+        if line is None:
+            raise ReadError(f"Line {number} is longer than {in_words(limits.row_bytes)}.", number)
+        try:
+            yield line.decode() + "\n"
+        except UnicodeDecodeError:
+            text = from_cp1252(line)
+            if text is None:
+                raise ReadError(
+                    f"Line {number} is neither UTF-8 nor Windows-1252.", number
+                ) from None
+            foreign.add(number)
+            yield text + "\n"
+
+
+def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+def _outside_quotes(line: str, mark: str) -> int:
+    return sum(part.count(mark) for part in line.split('"')[::2])
+
+
+def _header(cells: list[str]) -> list[str]:
+    """Column names: without white space around them, in lower case."""
+    header = [cell.strip().casefold() for cell in cells]
+    for name in header:
+        if name and header.count(name) > 1:
+            raise ReadError(f"The header names the column “{name}” twice: rename one.", 1)
+    return header
+
+
+def _why_csv(error: csv.Error, line: int, limits: Limits) -> str:
+    if "field limit" in str(error):
+        return (
+            f"A quote opens in the row of line {line} and does not close within "
+            f"{in_words(limits.row_bytes)}."
+        )
+    return f"In the row of line {line} a quote opens and does not close where the cell ends."
+
+
+def read_parquet(file: BinaryIO, limits: Limits) -> Iterator[Found]:
+    size = size_of(file)
+    try:
+        table = parquet.ParquetFile(file)
+        meta = table.metadata
+        groups = [meta.row_group(number) for number in range(meta.num_row_groups)]
+        unpacked = sum(group.total_byte_size for group in groups)
+        if meta.num_rows > limits.rows:
+            raise ReadError(f"The file has {meta.num_rows:,} rows; {limits.rows:,} is the limit.")
+        if unpacked > limits.bytes:
+            raise ReadError(f"The file unpacks to more than {in_words(limits.bytes)}: split it.")
+        if unpacked > max(RATIO_FLOOR, limits.ratio * size):
+            raise ReadError(
+                f"The file unpacks to more than {limits.ratio} times its size, as a decompression "
+                "bomb does."
+            )
+        largest = max(
+            (
+                group.column(place).total_uncompressed_size
+                for group in groups
+                for place in range(group.num_columns)
+            ),
+            default=1,
+        )
+        rows = min(max(BATCH_BYTES // max(largest, 1), 1), 1000)
+        number = 0
+        for batch in table.iter_batches(batch_size=rows):
+            for row in batch.to_pylist():
+                number += 1
+                yield number, {str(key): value for key, value in row.items()}
+    except (pyarrow.ArrowException, OSError) as error:
+        reason = str(error).split("\n")[0][:200]
+        raise ReadError(f"The Parquet file is not whole or not readable ({reason}).") from None
+
+
+def plain(value: Any) -> Any:
+    """A value of a table as JSON has it: dates and decimals as text."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
