@@ -15,7 +15,7 @@ from annotation.models import Item, Stage, Submission
 # An item that was full comes back one lane earlier and behind every cursor; skips may close it.
 COMES_BACK = """
     taken = taken - 1,
-    lane = CASE WHEN open THEN lane ELSE lane - 1 + abs(lane % 2) END,
+    lane = CASE WHEN open THEN lane ELSE lane - 1 + abs(lane %% 2) END,
     position = CASE WHEN open THEN position ELSE %(now)s END"""
 
 
