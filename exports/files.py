@@ -109,3 +109,8 @@ def read_rows(directory: Path, splits: tuple[str, ...] = SPLITS) -> Iterator[dic
             for batch in file.iter_batches(batch_size=1_000):
                 for row in batch.to_pylist():
                     yield {"split": split, **row}
+
+
+def columns(directory: Path) -> list[str]:
+    names: list[str] = pq.read_schema(directory / data_path("train")).names
+    return names

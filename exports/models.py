@@ -90,3 +90,8 @@ class Snapshot(models.Model):
     @property
     def workspace(self) -> Workspace:
         return self.dataset.workspace
+
+    @property
+    def rows(self) -> int:
+        """Of all splits together."""
+        return sum(self.counts.values())

@@ -94,8 +94,6 @@ def candidates(kind: str, work: Work, selection: Selection, salt: str) -> Iterat
 
 def _sft(work: Work, selection: Selection, salt: str) -> Iterator[Candidate]:
     wanted = set(selection.answers)
-    if not selection.include_imported:
-        wanted -= {"imported"}
     scope = [answer for answer in work.answers if answer.in_scope]
     corrected = {a.corrects for a in scope} if "corrected" in wanted else set()
     best = preferences.best(_votes(work)) if selection.best_ranked else set()

@@ -47,7 +47,7 @@ class Selection:
 
 _ALL = ("projects", "prompt_template", "test", "validation")
 FIELDS: dict[str, tuple[str, ...]] = {
-    "sft": (*_ALL, "stages", "min_length", "include_imported", "answers", "best_ranked"),
+    "sft": (*_ALL, "stages", "min_length", "answers", "best_ranked"),
     "preference": (
         *_ALL,
         "stages",

@@ -1,6 +1,24 @@
 """The site map."""
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
+
+from exports.views import datasets, snapshots
 
 app_name = "exports"
-urlpatterns: list[URLPattern] = []
+urlpatterns: list[URLPattern] = [
+    # The datasets of a workspace, and those that draw on a project
+    path("w/<slug:slug>/datasets/", datasets.datasets, name="datasets"),
+    path("w/<slug:slug>/datasets/new/", datasets.dataset_new, name="dataset_new"),
+    path("projects/<int:pk>/datasets-panel/", datasets.project_panel, name="project_panel"),
+    # A dataset
+    path("datasets/<int:pk>/", datasets.dataset, name="dataset"),
+    path("datasets/<int:pk>/edit/", datasets.dataset_edit, name="dataset_edit"),
+    path("datasets/<int:pk>/figures/", datasets.figures, name="figures"),
+    path("datasets/<int:pk>/count/", datasets.dataset_count, name="dataset_count"),
+    path("datasets/<int:pk>/versions/", datasets.versions, name="versions"),
+    path("datasets/<int:pk>/freeze/", datasets.dataset_freeze, name="dataset_freeze"),
+    # A snapshot
+    path("snapshots/<int:pk>/", snapshots.snapshot, name="snapshot"),
+    path("snapshots/<int:pk>/state/", snapshots.snapshot_state, name="snapshot_state"),
+    path("snapshots/<int:pk>/download/<str:form>/", snapshots.download, name="download"),
+]

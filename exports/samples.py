@@ -1,0 +1,36 @@
+"""A row as the model will see it: the text in pieces, the trained ones marked. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from exports import chat, formats
+
+# Stands for the end mark of a model that we do not know yet.
+END = "<|endoftext|>"
+CAPTIONS = {
+    "sft": "Marked: what is trained on.",
+    "preference": "Marked: the answers that are compared, the better one first.",
+    "prompts": "The model continues from here; its own answer is what it learns from.",
+}
+
+
+@dataclass(frozen=True)
+class Rendered:
+    title: str
+    pieces: list[tuple[str, bool]]
+
+
+def render(kind: str, row: dict[str, Any], template: str) -> list[Rendered]:
+    """One text a row, two for a preference. `template` is a name in chat.TEMPLATES."""
+    text = chat.TEMPLATES[template]
+    if kind == "prompts":
+        asked = chat.render(row["prompt"], text, add_generation_prompt=True, eos_token=END)
+        return [Rendered("", [(asked, False)])]
+    names = formats.ANSWERS[kind]
+    return [
+        Rendered(
+            name if len(names) > 1 else "",
+            chat.segments(chat.to_messages(row, name), text, eos_token=END),
+        )
+        for name in names
+    ]

@@ -1,0 +1,185 @@
+"""Datasets: the list, a new one, its page (what its rules give), its rules, and freezing."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db.models import Max
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from annotation import access
+from annotation.errors import Refused
+from annotation.models import Project, Role
+from exports import charts, chat, previews, samples, snapshots
+from exports import datasets as acts
+from exports.forms import DatasetForm
+from exports.models import Dataset, Preview, Snapshot
+from exports.rules import SelectionError
+
+
+def _fetch(request: HttpRequest, pk: int) -> Dataset:
+    return access.fetch(request, Dataset.objects.select_related("workspace"), Role.LEAD, pk=pk)
+
+
+@login_required
+@require_GET
+def datasets(request: HttpRequest, slug: str) -> HttpResponse:
+    workspace = access.workspace(request, slug, Role.LEAD)
+    rows = workspace.datasets.order_by("-pk")
+    found = [{"dataset": row, "latest": latest(row)} for row in rows]
+    return render(request, "exports/datasets.html", {"datasets": found})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def dataset_new(request: HttpRequest, slug: str) -> HttpResponse:
+    workspace = access.workspace(request, slug, Role.LEAD)
+    first = {"projects": request.GET.getlist("project")} if "project" in request.GET else {}
+    form = DatasetForm(request.POST or None, workspace=workspace, initial=first)
+    if form.is_valid():
+        kind = form.cleaned_data["kind"]
+        try:
+            dataset = acts.create(
+                workspace=workspace,
+                name=form.cleaned_data["name"],
+                kind=kind,
+                values=form.values(kind),
+                user=request.user,  # type: ignore[arg-type]
+            )
+        except SelectionError as error:
+            form.refuse(error)
+        else:
+            messages.success(request, f"{dataset} is there. Look at what the rules give.")
+            return redirect("exports:dataset", dataset.pk)
+    return render(request, "exports/dataset_new.html", {"form": form})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def dataset_edit(request: HttpRequest, pk: int) -> HttpResponse:
+    dataset = _fetch(request, pk)
+    form = DatasetForm(request.POST or None, workspace=dataset.workspace, dataset=dataset)
+    if form.is_valid():
+        name, values = form.cleaned_data["name"], form.values(dataset.kind)
+        try:
+            acts.change(dataset=dataset, name=name, values=values)
+        except SelectionError as error:
+            form.refuse(error)
+        else:
+            messages.success(request, "Saved. Frozen versions stay as they are.")
+            return redirect("exports:dataset", pk)
+    return render(request, "exports/dataset_edit.html", {"dataset": dataset, "form": form})
+
+
+@login_required
+@require_GET
+def dataset(request: HttpRequest, pk: int) -> HttpResponse:
+    found = _fetch(request, pk)
+    slugs = found.selection.get("projects", [])
+    context = {
+        "dataset": found,
+        "projects": Project.objects.filter(workspace=found.workspace, slug__in=slugs),
+        "latest": latest(found),
+        "next": (found.snapshots.aggregate(last=Max("number"))["last"] or 0) + 1,
+        **_figures(request, found, previews.refresh(dataset=found)),
+        **_versions(found),
+    }
+    return render(request, "exports/dataset.html", context)
+
+
+@login_required
+@require_GET
+def figures(request: HttpRequest, pk: int) -> HttpResponse:
+    """What the rules give, as a fragment that asks again until it is known."""
+    found = _fetch(request, pk)
+    context = {"dataset": found, **_figures(request, found, previews.refresh(dataset=found))}
+    return render(request, "exports/_figures.html", context)
+
+
+@login_required
+@require_POST
+def dataset_count(request: HttpRequest, pk: int) -> HttpResponse:
+    found = _fetch(request, pk)
+    previews.refresh(dataset=found, force=True)
+    return redirect("exports:dataset", pk)
+
+
+@login_required
+@require_GET
+def versions(request: HttpRequest, pk: int) -> HttpResponse:
+    """The table of snapshots, as a fragment that asks again while one is being frozen."""
+    found = _fetch(request, pk)
+    return render(request, "exports/_versions.html", {"dataset": found, **_versions(found)})
+
+
+@login_required
+@require_POST
+def dataset_freeze(request: HttpRequest, pk: int) -> HttpResponse:
+    found = _fetch(request, pk)
+    try:
+        snapshot = snapshots.request(dataset=found, user=request.user)  # type: ignore[arg-type]
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+    else:
+        messages.success(request, f"{snapshot} is being frozen.")
+    return redirect("exports:dataset", pk)
+
+
+@login_required
+@require_GET
+def project_panel(request: HttpRequest, pk: int) -> HttpResponse:
+    """The datasets that draw on a project: a panel on the project's page."""
+    rows = Project.objects.select_related("workspace")
+    project = access.fetch(request, rows, Role.LEAD, pk=pk)
+    mine = [
+        {"dataset": row, "latest": latest(row)}
+        for row in project.workspace.datasets.order_by("-pk")
+        if project.slug in row.selection.get("projects", [])
+    ]
+    context = {"project": project, "datasets": mine}
+    return render(request, "exports/_project_panel.html", context)
+
+
+def latest(dataset: Dataset) -> Snapshot | None:
+    ready = dataset.snapshots.filter(state=Snapshot.State.READY)
+    return ready.order_by("-number").first()
+
+
+def _versions(dataset: Dataset) -> dict[str, Any]:
+    rows = list(dataset.snapshots.order_by("-number")[:20])
+    busy = (Snapshot.State.QUEUED, Snapshot.State.FREEZING)
+    return {"snapshots": rows, "freezing": any(row.state in busy for row in rows)}
+
+
+def _figures(request: HttpRequest, dataset: Dataset, preview: Preview) -> dict[str, Any]:
+    """The last look: shown with its age, also while a new one is under way."""
+    template = request.GET.get("template", "chatml")
+    template = template if template in chat.TEMPLATES else "chatml"
+    result = preview.result
+    rows = result.get("samples", [])
+    asked = request.GET.get("row", "")
+    place = int(asked[:6]) % len(rows) if rows and asked.isascii() and asked.isdigit() else 0
+    context: dict[str, Any] = {
+        "preview": preview,
+        "busy": preview.state in previews.BUSY,
+        "result": result,
+        "template": template,
+        "templates": list(chat.TEMPLATES),
+        "unit": {"preference": "pairs", "prompts": "prompts"}.get(dataset.kind, "rows"),
+    }
+    if result:
+        context["kept"] = sum(result["counts"].values())
+        context["left_out"] = sum(result["dropped"].values())
+        context["chart"] = charts.histogram(result["lengths"])
+    if rows:
+        sample = rows[place]
+        context |= {
+            "sample": sample,
+            "place": place,
+            "following": (place + 1) % len(rows),
+            "rendered": samples.render(dataset.kind, sample["row"], template),
+            "caption": samples.CAPTIONS[dataset.kind],
+        }
+    return context

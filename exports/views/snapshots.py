@@ -1,0 +1,99 @@
+"""A snapshot: its facts, its card, its files."""
+
+from pathlib import Path
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET
+
+from annotation import access
+from annotation.markdown import render as markdown
+from annotation.models import Role
+from exports import charts, downloads, files
+from exports.models import Snapshot
+from exports.splits import SPLITS
+
+BUSY = (Snapshot.State.QUEUED, Snapshot.State.FREEZING)
+
+
+def _fetch(request: HttpRequest, pk: int) -> Snapshot:
+    rows = Snapshot.objects.select_related("dataset__workspace", "created_by")
+    return access.fetch(request, rows, Role.LEAD, pk=pk)
+
+
+@login_required
+@require_GET
+def snapshot(request: HttpRequest, pk: int) -> HttpResponse:
+    found = _fetch(request, pk)
+    context = {"snapshot": found, "dataset": found.dataset, "busy": found.state in BUSY}
+    if found.state == Snapshot.State.READY:
+        card = Path(found.path) / "README.md"
+        context |= {
+            "left_out": sum(found.dropped.values()),
+            "chart": charts.histogram(found.stats["lengths"]),
+            "card": _body(card.read_text("utf-8")) if card.exists() else "",
+            "gone": not card.exists(),
+            "forms": list(downloads.FORMATS),
+            "rules": [(name, _words(value)) for name, value in found.selection.items()],
+            "splits": [split for split in SPLITS if found.counts.get(split)],
+        }
+    return render(request, "exports/snapshot.html", context)
+
+
+def _words(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _body(card: str) -> str:
+    """The card as HTML, without its front matter and its title, which the page has itself."""
+    text = card.split("\n---\n", 1)[-1].lstrip()
+    return markdown(text.split("\n", 1)[-1])
+
+
+@login_required
+@require_GET
+def snapshot_state(request: HttpRequest, pk: int) -> HttpResponse:
+    """How far the freeze is, as a fragment; at its end the page is asked for anew."""
+    found = _fetch(request, pk)
+    response = render(request, "exports/_snapshot_state.html", {"snapshot": found})
+    if found.state not in BUSY:
+        response["HX-Refresh"] = "true"
+    return response
+
+
+@login_required
+@require_GET
+def download(request: HttpRequest, pk: int, form: str) -> HttpResponse | StreamingHttpResponse:
+    """`form`: parquet (the directory as a zip; `?split=`: that split's file), jsonl or csv."""
+    found = _fetch(request, pk)
+    split = request.GET.get("split", "")
+    if form not in downloads.FORMATS or (split and split not in SPLITS):
+        raise Http404
+    directory = Path(found.path or "/nowhere")
+    if found.state != Snapshot.State.READY or not (directory / files.data_path("train")).exists():
+        why = (
+            "its files are gone" if found.state == Snapshot.State.READY else f"it is {found.state}"
+        )
+        messages.error(request, f"{found} cannot be downloaded: {why}.")
+        return redirect("exports:snapshot", pk)
+    name = f"{found.dataset.slug}-v{found.number}"
+    if form == "parquet" and split:
+        return FileResponse(
+            (directory / files.data_path(split)).open("rb"),
+            as_attachment=True,
+            filename=f"{name}-{split}.parquet",
+        )
+    splits = (split,) if split else SPLITS
+    if form == "parquet":
+        pieces = downloads.archive(directory, name)
+    elif form == "jsonl":
+        pieces = downloads.jsonl(directory, splits)
+    else:
+        pieces = downloads.table(directory, found.dataset.kind, splits)
+    ending, kind = downloads.FORMATS[form]
+    response = StreamingHttpResponse(pieces, content_type=kind)
+    shown = f"{name}-{split}" if split else name
+    response["Content-Disposition"] = f'attachment; filename="{shown}.{ending}"'
+    return response
