@@ -34,6 +34,7 @@ def fill(stage: Stage, limit: int = CHUNK) -> int:
         made += new
         if passed < CHUNK:
             break
+    stage.refresh_from_db(fields=["filled_to"])
     return made
 
 

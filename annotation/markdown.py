@@ -36,7 +36,7 @@ def _coloured(code: str, language: str, _attributes: str) -> str:
 
 
 # HTML in the text is shown, not obeyed; an image becomes a link to it, so nothing is fetched.
-_parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "highlight": _coloured})
+_parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": 100, "highlight": _coloured})
 _parser.enable(["table", "strikethrough"])
 # Only links that leave: one into this site could act in the name of who clicks it.
 _parser.validateLink = lambda url: url.lower().startswith(("http://", "https://", "mailto:"))  # type: ignore[method-assign]

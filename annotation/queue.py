@@ -21,7 +21,7 @@ from django.utils import timezone
 from annotation.filling import fill, fill_gaps
 from annotation.models import Membership, Seat, Stage, Submission, User
 from annotation.ordering import overlap_changed, set_order, set_priority
-from annotation.places import expire, hold, retake, take
+from annotation.places import expire, flag, hold, retake, take
 from annotation.progress import left_for, progress, waiting_for
 from annotation.rounds import WORKED, answers_arrived
 
@@ -30,6 +30,7 @@ __all__ = [
     "claim",
     "expire",
     "fill",
+    "flag",
     "left_for",
     "overlap_changed",
     "progress",
