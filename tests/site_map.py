@@ -114,7 +114,26 @@ ANNOTATION: list[View] = [
     View("annotation:prompt_restore", _PROMPT, "lead", "post"),
 ]
 
-EXPORTS: list[View] = []
+_DATASET, _SNAPSHOT = ("dataset.pk",), ("snapshot.pk",)
+
+EXPORTS: list[View] = [
+    *pages("exports:datasets", args=("acme.slug",), least="lead"),
+    *form("exports:dataset_new", ("acme.slug",), "lead"),
+    *form("exports:dataset_edit", _DATASET, "lead"),
+    *pages("exports:dataset", "exports:figures", "exports:versions", args=_DATASET, least="lead"),
+    View("exports:dataset_count", _DATASET, "lead", "post"),
+    View("exports:dataset_freeze", _DATASET, "lead", "post"),
+    *pages("exports:snapshot", "exports:snapshot_state", args=_SNAPSHOT, least="lead"),
+    View("exports:download", ("snapshot.pk", "download_form"), "lead"),
+    View("exports:project_panel", ("project.pk",), "lead"),
+    View("api-datasets", ("acme.slug",), "lead", who="api"),
+    View("api-datasets", ("acme.slug",), "lead", "post", who="api"),
+    View("api-dataset", _DATASET, "lead", who="api"),
+    View("api-dataset-preview", _DATASET, "lead", who="api"),
+    View("api-snapshots", _DATASET, "lead", who="api"),
+    View("api-snapshots", _DATASET, "lead", "post", who="api"),
+    View("api-snapshot", _SNAPSHOT, "lead", who="api"),
+]
 
 TRAINING: list[View] = []
 
@@ -156,6 +175,7 @@ def make_world(cast: SimpleNamespace) -> SimpleNamespace:
     world.snapshot = Snapshot.objects.create(
         dataset=world.dataset, number=1, state="failed", selection={}
     )
+    world.download_form = "jsonl"
     world.run = Run.objects.create(workspace=cast.acme, recipe="sft", state="failed")
     world.uid, world.reset_token = "MQ", "no-token"
     return world
