@@ -77,7 +77,7 @@ class Source:
             if size <= TESTED_WHOLE:
                 _test(self._file, self.limits)
             self._packed = Gunzip(self._file, self.limits)
-            stream = io.BufferedReader(self._packed, CHUNK)
+            stream: io.BufferedReader = io.BufferedReader(self._packed, CHUNK)
             self._refuse_inside(stream.peek(16))
         else:
             if size > self.limits.bytes:

@@ -1,0 +1,63 @@
+"""Instruction rows (Alpaca, GPTeacher, Dolly) and conversations (ShareGPT, OpenAI). Pure."""
+
+from annotation.layouts.fields import (
+    Row,
+    answer,
+    conversation,
+    first,
+    identity,
+    rest,
+    text,
+    turns,
+)
+from annotation.records import Message, Note, Record
+
+PROMPTS = ("instruction", "prompt", "question")
+ANSWERS = ("response", "output", "completion", "answer")
+SYSTEMS = ("system", "system_prompt")
+CONVERSATIONS = ("conversations", "messages", "conversation")
+
+
+def fits_dolly(row: Row) -> bool:
+    return fits_instruction(row) and "context" in row and "input" not in row
+
+
+def fits_instruction(row: Row) -> bool:
+    """A prompt with an answer, or a prompt among columns that hold nothing nested."""
+    prompt = first(row, PROMPTS)
+    if not prompt or isinstance(row[prompt], list | dict):
+        return False
+    return bool(first(row, ANSWERS)) or not any(isinstance(v, list | dict) for v in row.values())
+
+
+def convert_instruction(row: Row, note: Note) -> list[Record]:
+    """The input (Alpaca) or the context (Dolly) is the prompt's context."""
+    prompt, spoken, system = first(row, PROMPTS), first(row, ANSWERS), first(row, SYSTEMS)
+    given = [text(row.get(name), name, note) for name in ("input", "context")]
+    record = Record(
+        messages=[{"role": "user", "content": text(row.get(prompt), prompt or "the prompt", note)}],
+        external_id=identity(row),
+        system=text(row.get(system), system, note),
+        context="\n\n".join(part for part in given if part.strip()),
+        metadata=rest(row, (prompt, spoken, system, "input", "context")),
+        answers=answer(row.get(spoken), spoken, note),
+    )
+    return [record]
+
+
+def fits_sharegpt(row: Row) -> bool:
+    return isinstance(row.get("conversations"), list) and not {"chosen", "label"} & row.keys()
+
+
+def fits_messages(row: Row) -> bool:
+    return isinstance(row.get("messages"), list) and not {"chosen", "label"} & row.keys()
+
+
+def convert_conversation(row: Row, note: Note) -> list[Record]:
+    name = first(row, CONVERSATIONS) or "conversations"
+    system = first(row, SYSTEMS)
+    messages = turns(row.get(name), name)
+    if (said := text(row.get(system), system, note)).strip():
+        leading: Message = {"role": "system", "content": said}
+        messages = [leading, *messages]
+    return conversation(messages, name, note, identity(row), rest(row, (name, system)))
