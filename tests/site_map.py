@@ -30,7 +30,7 @@ from training.models import Run
 @dataclass(frozen=True)
 class View:
     """`args`: attributes of the world, e.g. "project.pk". `who`: page (members of a workspace),
-    api (the same, for programs), own (whoever is logged in), open (all).
+    api (the same, for programs), own (whoever is logged in), program (the same), open (all).
     `least`: the lowest role that may. `ok`: the answers that a permitted request may get."""
 
     name: str
@@ -112,6 +112,16 @@ ANNOTATION: list[View] = [
     View("annotation:prompt", _PROMPT, "reviewer"),
     View("annotation:prompt_retire", _PROMPT, "lead", "post"),
     View("annotation:prompt_restore", _PROMPT, "lead", "post"),
+    View("api-projects", who="program"),
+    View("api-projects", (), "lead", "post", "api", data=(("workspace", "acme"), ("name", "New"))),
+    View("api-project", _PROJECT, who="api"),
+    View("api-stages", _PROJECT, who="api"),
+    View("api-stage", _STAGE, who="api"),
+    View("api-prompts", _PROJECT, "reviewer", who="api"),
+    View("api-prompts", _PROJECT, "lead", "post", who="api"),
+    View("api-prompt", _PROMPT, "reviewer", who="api"),
+    View("api-submissions", _PROJECT, "reviewer", who="api"),
+    View("api-submission", ("submission.pk",), "reviewer", who="api"),
 ]
 
 _DATASET, _SNAPSHOT = ("dataset.pk",), ("snapshot.pk",)
@@ -135,7 +145,30 @@ EXPORTS: list[View] = [
     View("api-snapshot", _SNAPSHOT, "lead", who="api"),
 ]
 
-TRAINING: list[View] = []
+TRAINING = [
+    *pages("training:runs", "training:home_panel", args=("acme.slug",), least="lead"),
+    View("training:get_model", ("acme.slug",), least="lead", method="post"),
+    *pages("training:run", "training:run_live", "training:run_log", args=("run.pk",), least="lead"),
+    *pages(
+        "training:run_cancel",
+        "training:run_resume",
+        "training:run_answer",
+        args=("run.pk",),
+        least="lead",
+        method="post",
+    ),
+    View("training:dataset_panel", ("dataset.pk",), least="lead"),
+    *pages(
+        "training:preflight",
+        "training:start",
+        "training:rlhf",
+        args=("dataset.pk",),
+        least="lead",
+        method="post",
+    ),
+    View("training:project_panel", ("project.pk",), least="lead"),
+    View("training:project_answer", ("project.pk",), least="lead", method="post"),
+]
 
 VIEWS = OPEN + ANNOTATION + EXPORTS + TRAINING
 

@@ -1,4 +1,4 @@
-"""A model answers a project's prompts: which ones, the run that does it, and the answers' way in."""
+"""A model answers a project's prompts: which ones, the run that does it, the answers' way in."""
 
 import json
 import uuid
@@ -13,6 +13,7 @@ from annotation import importing, queue
 from annotation.errors import Refused
 from annotation.models import Origin, Project, Prompt, Response, User
 from annotation.records import Answer, Record
+from exports.formats import PROMPT_TEMPLATE, conversation
 from training import runs
 from training.inputs import Given, model_name
 from training.models import Run
@@ -20,8 +21,6 @@ from training.models import Run
 
 def author_of(model: Given) -> str:
     """The name under which a model's answers stand: "run 12 · SFT on Support v1"."""
-    if isinstance(model, Run) and model.recipe != "convert":
-        return f"run {model.pk} · {model.name}"[:200]
     return model_name(model)[:200]
 
 
@@ -34,14 +33,13 @@ def unanswered(project: Project, author: str) -> "QuerySet[Prompt]":
     return prompts.exclude(messages=[]).exclude(pk__in=answered.values("prompt")).order_by("pk")
 
 
-def conversation(prompt: Prompt) -> list[dict[str, Any]]:
-    """The turns as the model gets them: the system text first, the context with the question."""
-    messages = [dict(message) for message in prompt.messages]
-    if prompt.context:
-        messages[-1]["content"] = f"{prompt.context}\n\n{messages[-1].get('content') or ''}"
-    if prompt.system:
-        messages.insert(0, {"role": "system", "content": prompt.system})
-    return messages
+def prompt_template(model: Given) -> str:
+    """How context was put to the model when it was trained, as its snapshot says."""
+    if isinstance(model, Run):
+        for row in model.inputs.filter(snapshot__isnull=False).select_related("snapshot"):
+            if row.snapshot and row.snapshot.selection.get("prompt_template"):
+                return str(row.snapshot.selection["prompt_template"])
+    return PROMPT_TEMPLATE
 
 
 def queue_answers(
@@ -55,7 +53,7 @@ def queue_answers(
     """A run that answers the project's prompts, at most `limit` of them.
 
     Raises Refused where there is nothing to answer or the model may not be used here."""
-    author = author_of(model)
+    author, template = author_of(model), prompt_template(model)
     prompts = unanswered(project, author)
     rows = prompts[:limit] if limit else prompts
     path = Path(settings.RUN_ROOT) / "prompts" / f"{uuid.uuid4().hex}.jsonl"
@@ -63,7 +61,8 @@ def queue_answers(
     count = 0
     with path.open("w", encoding="utf-8") as file:
         for prompt in rows.iterator(chunk_size=500):
-            line = {"key": str(prompt.pk), "messages": conversation(prompt)}
+            turns = conversation(prompt.messages, prompt.system, prompt.context, template)
+            line = {"key": str(prompt.pk), "messages": turns}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
             count += 1
     try:

@@ -141,6 +141,8 @@ def chart(title: str, lines: Sequence[Line], mark: tuple[str, float] | None = No
 
 def _feet(first: float, last: float) -> list[float]:
     """The steps named below the chart: its ends, and round ones that do not touch them."""
+    if last - first < 4:
+        return sorted({first, last})
     room = (last - first) / 7
     between = [s for s in ticks(first, last) if first + room < s < last - room]
     return [first, *between, last]
@@ -162,4 +164,43 @@ def _dots(line: Line, x, y) -> SafeString:  # type: ignore[no-untyped-def]
              line.name, number(value), f"{step:g}")
             for place, (step, value) in enumerate(points)
         ),
+    )  # fmt: skip
+
+
+def histogram(title: str, edges: Sequence[float], counts: Sequence[int]) -> SafeString:
+    """Bars between the edges (one more than there are counts), as an SVG."""
+    most = max(counts, default=0)
+    if not most or len(edges) != len(counts) + 1:
+        return SafeString("")
+    wide = (WIDTH - 16) / len(counts)
+    foot = HEIGHT - BOTTOM
+    bars = format_html_join(
+        "",
+        '<rect x="{}" y="{}" width="{}" height="{}"><title>{} to {}: {}</title></rect>',
+        (
+            (
+                round(8 + place * wide, 1),
+                round(foot - (foot - TOP) * count / most, 1),
+                round(wide * 0.86, 1),
+                round((foot - TOP) * count / most, 1),
+                f"{edges[place]:g}",
+                f"{edges[place + 1]:g}",
+                count,
+            )
+            for place, count in enumerate(counts)
+        ),
+    )
+    every = max(1, len(counts) // 4)
+    feet = format_html_join(
+        "",
+        '<text x="{}" y="{}">{}</text>',
+        (
+            (round(8 + p * wide, 1), HEIGHT - 7, f"{edges[p]:g}")
+            for p in range(0, len(counts), every)
+        ),
+    )
+    return format_html(
+        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">'
+        '<g class="fill">{}</g><line class="ax" x1="0" x2="{}" y1="{}" y2="{}"/>{}</svg>',
+        WIDTH, HEIGHT, title, bars, WIDTH, foot, foot, feet,
     )  # fmt: skip

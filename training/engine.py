@@ -1,8 +1,8 @@
 """The local engine: a recipe as a supervised process on this host.
 
-An engine has one small shape: submit, status, read(path, offset), cancel. Inputs are staged as links
-and the artifact stays where it is, since web, supervisor and trainer share this host's disk; another
-engine would copy. The trainer gets a session of its own, so that it outlives whoever started it.
+An engine has one small shape: submit, status, read(path, offset), cancel. Inputs are staged as
+links and the artifact stays where it is, since web, supervisor and trainer share this host's disk;
+another engine would copy. The trainer gets a session of its own and outlives whoever started it.
 """
 
 import os
@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,13 +20,14 @@ import psutil
 from django.conf import settings
 
 from training import hosts
-from training.inputs import staged
-from training.models import Run
+from training.inputs import Chosen, staged
+from training.models import Run, RunInput
 from training.recipes.run_dir import write_json
 
 # What a trainer may know of our environment: no secret, no database. The rest is left out.
-PASSED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV",
-          "OMP_NUM_THREADS", "MKL_NUM_THREADS", "HF_HOME", "TORCH_HOME", "XDG_CACHE_HOME")  # fmt: skip
+PASSED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
+          "VIRTUAL_ENV", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "HF_HOME", "TORCH_HOME",
+          "XDG_CACHE_HOME")  # fmt: skip
 PASSED_PREFIXES = ("CUDA_", "NVIDIA_", "NCCL_", "PYTORCH_", "ROCR_", "HIP_")
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "annotune")
 
@@ -73,13 +74,13 @@ def versions() -> dict[str, str]:
     return found
 
 
-def stage(run: Run, directory: Path) -> None:
+def stage(run: Run, directory: Path, inputs: Iterable[Chosen | RunInput]) -> None:
     """Links under inputs/, and spec.json. Raises FileNotFoundError, naming what is gone."""
     folder = directory / "inputs"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     rows = []
-    for given in staged(run):
+    for given in staged(inputs):
         path = given.path
         if given.is_local:
             if not Path(path).exists():
@@ -90,7 +91,7 @@ def stage(run: Run, directory: Path) -> None:
     write_json(
         directory / "spec.json",
         {
-            "run": run.pk,
+            "run": run.pk or 0,
             "attempt": run.attempt,
             "recipe": run.recipe,
             "config": run.config,
@@ -124,7 +125,9 @@ class LocalEngine:
         directory.mkdir(parents=True, exist_ok=True)
         for left in ("stop", "result.json"):
             (directory / left).unlink(missing_ok=True)
-        stage(run, directory)
+        stage(
+            run, directory, run.inputs.select_related("snapshot__dataset", "source").order_by("pk")
+        )
         with (directory / "log.txt").open("ab") as output:
             child = subprocess.Popen(
                 self.command(run),
@@ -139,7 +142,7 @@ class LocalEngine:
         return hosts.identify(child.pid)
 
     def find(self, run: Run) -> dict[str, Any] | None:
-        """The run's trainer among this host's processes, known by the run directory it was given."""
+        """The run's trainer among this host's processes, known by the run directory it got."""
         for process in psutil.process_iter(["cmdline"]):
             words = process.info["cmdline"] or []
             if len(words) > 2 and words[-1] == str(run.directory) and "python" in words[0]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from training import moves
@@ -144,24 +145,36 @@ def ingest(run: Run, supervisor: str, engine: LocalEngine) -> int | None:
 
 
 def _store(run: Run, found: list[Event]) -> int:
-    """Write the rows; what an earlier attempt did past the point of resuming is superseded."""
+    """Write the rows; what earlier attempts did past the point of resuming is superseded.
+
+    An attempt that says nothing of resuming begins at its first metrics."""
+    said = Q(kind="metrics") | Q(kind="state", data__state="resumed")
+    begun = set(run.events.filter(said).values_list("attempt", flat=True))
+    rows: list[RunEvent] = []
     for event in found:
-        if event.attempt < 2:
-            continue
         resumed = event.kind == "state" and event.data.get("state") == "resumed"
-        if resumed:
-            _supersede(run, event.attempt, beyond=event.step)
-        elif event.kind == "metrics" and event.attempt == run.attempt:
-            _supersede(run, event.attempt, beyond=event.step - 1)
-    rows = [
-        RunEvent(
-            run=run, attempt=event.attempt, seq=event.seq, time=event.time,
-            kind=event.kind, step=event.step, data=event.data,
+        if resumed or (event.kind == "metrics" and event.attempt not in begun):
+            begun.add(event.attempt)
+            _write(rows)  # what this batch holds of earlier attempts is superseded too
+            rows = []
+            _supersede(run, event.attempt, beyond=event.step - (0 if resumed else 1))
+        rows.append(
+            RunEvent(
+                run=run,
+                attempt=event.attempt,
+                seq=event.seq,
+                time=event.time,
+                kind=event.kind,
+                step=event.step,
+                data=event.data,
+            )
         )
-        for event in found
-    ]  # fmt: skip
+    _write(rows)
+    return len(found)
+
+
+def _write(rows: list[RunEvent]) -> None:
     RunEvent.objects.bulk_create(rows, batch_size=500, ignore_conflicts=True)
-    return len(rows)
 
 
 def _supersede(run: Run, attempt: int, beyond: int) -> None:

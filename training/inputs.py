@@ -1,4 +1,4 @@
-"""What a run may start from: which snapshots, runs, folders and Hub ids, and what is staged of them.
+"""What a run may start from: snapshots, runs, folders, Hub ids; and what is staged of them.
 
 Nothing here writes. A path cannot leave its roots, links followed: MODEL_ROOT, the operator's
 MODEL_PATHS, and what a convert run left. Only the operator's shell may name a snapshot's folder.
@@ -6,6 +6,7 @@ MODEL_PATHS, and what a convert run left. Only the operator's shell may name a s
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ Kind = RunInput.Kind
 KINDS = {"model": Kind.MODEL, "init": Kind.ADAPTER, "reward": Kind.REWARD,
          "snapshot": Kind.SNAPSHOT, "prompts": Kind.PROMPTS}  # fmt: skip
 # Which recipes' runs may stand at an input.
-SOURCES = {"model": ("convert",), "init": ("sft", "ppo"), "reward": ("reward",)}
+SOURCES = {"model": ("convert", "sft", "ppo"), "init": ("sft", "ppo"), "reward": ("reward",)}
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -100,14 +101,23 @@ def base_models() -> list[tuple[str, Given]]:
 def model_name(given: Given) -> str:
     """What to call a base model: a folder's name, a Hub id, or what the convert run says."""
     if isinstance(given, Run):
+        if given.recipe != "convert":
+            return f"run {given.pk} · {given.name}"
         return str(given.result.get("name") or given.config.get("package") or given)
     text = str(given)
     return Path(text).name if text.startswith("/") else text
 
 
+def is_whole(run: Run) -> bool:
+    """Does the run leave full weights, which are a base model of their own? Else an adapter."""
+    return run.recipe == "convert" or run.config.get("adaptation") == "full"
+
+
 def base_of(run: Run) -> Given:
-    """The base model that a run was trained on. Raises Refused where it says none."""
-    if run.recipe == "convert":
+    """The base model beneath a run's adapter; the run itself where it leaves full weights.
+
+    Raises Refused where it names none."""
+    if is_whole(run):
         return run
     row = run.inputs.select_related("source").filter(name="model").first()
     if row is None:
@@ -124,7 +134,8 @@ def snapshot_folder(text: str | Path) -> tuple[Snapshot | None, Path, dict[str, 
 
     Raises Refused where it is none."""
     path = Path(text).resolve()
-    row = Snapshot.objects.select_related("dataset__workspace").filter(path=str(path)).first()
+    names = {str(path), str(Path(text).absolute())}
+    row = Snapshot.objects.select_related("dataset__workspace").filter(path__in=names).first()
     try:
         about = json.loads((path / "snapshot.json").read_text("utf-8"))
     except (OSError, ValueError):
@@ -191,15 +202,10 @@ def choose(
 ) -> list[Chosen]:
     """Every input of a run to be, checked. Raises Refused with what is missing or not allowed.
 
-    A finished run given as `model` means: its base as the model, and itself as `init`."""
+    A run whose model is an adapter may be given as `model` or as `init`: it becomes `init` and its
+    base the model. One that left full weights becomes the model."""
     wanted = RECIPES[recipe].inputs
-    given = {name: value for name, value in given.items() if value}
-    model = given.get("model")
-    if isinstance(model, Run) and model.recipe != "convert":
-        given = given | {"init": given.get("init") or model, "model": base_of(model)}
-    init = given.get("init")
-    if isinstance(init, Run) and init.recipe in SOURCES["init"]:
-        given.setdefault("model", base_of(init))
+    given = _sorted({name: value for name, value in given.items() if value})
     for name in given:
         if name not in wanted:
             takes = ", ".join(wanted) or "nothing"
@@ -220,6 +226,7 @@ def choose(
             chosen.append(_artifact(name, value))
         else:
             raise Refused(f"“{name}” takes a run of this workspace.")
+    init = given.get("init")
     if isinstance(init, Run):
         base, model = base_of(init), given["model"]
         if _folder(base) != _folder(model):
@@ -230,12 +237,26 @@ def choose(
     return chosen
 
 
-def staged(run: Run) -> list[Staged]:
+def _sorted(given: dict[str, Given]) -> dict[str, Given]:
+    """Adapters at `init`, what they stand on at `model`."""
+    model, init = given.get("model"), given.get("init")
+    if isinstance(model, Run) and model.recipe in SOURCES["init"] and not is_whole(model):
+        given = given | {"init": init or model, "model": base_of(model)}
+    elif isinstance(init, Run) and init.recipe in SOURCES["init"]:
+        if is_whole(init):
+            given = {name: value for name, value in given.items() if name != "init"}
+            given["model"] = init
+        else:
+            given = {"model": base_of(init)} | given
+    return given
+
+
+def staged(rows: Iterable[Chosen | RunInput]) -> list[Staged]:
     """What to put into the run directory; an adapter's base stands beside it as NAME_base.
 
     Raises Refused where something has been withdrawn or has not succeeded since."""
     found = []
-    for row in run.inputs.select_related("snapshot__dataset", "source").order_by("pk"):
+    for row in rows:
         entry = Staged(row.name, row.kind, row.path, row.sha256, row.path.startswith("/"))
         if row.snapshot is not None:
             if row.snapshot.state != Snapshot.State.READY:
@@ -256,7 +277,7 @@ def staged(run: Run) -> list[Staged]:
     return found
 
 
-def _reward_base(row: RunInput) -> Staged | None:
+def _reward_base(row: Chosen | RunInput) -> Staged | None:
     """What the reward adapter needs beneath it; none where it is whole or names none."""
     base: Given
     if row.source is not None:

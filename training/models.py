@@ -102,7 +102,7 @@ class RunInput(models.Model):
 
 
 class RunEvent(models.Model):
-    """A line of events.jsonl. Superseded: past the checkpoint from which a later attempt resumed."""
+    """A line of events.jsonl. Superseded: past the checkpoint that a later attempt resumed from."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
     attempt = models.PositiveSmallIntegerField()

@@ -1,4 +1,4 @@
-"""Runs: made, cancelled, resumed, swept. With `moves.py` the only writer of runs."""
+"""Runs: made, cancelled, resumed, swept. With `moves.py` and `endings.py` their only writer."""
 
 import logging
 from datetime import timedelta
@@ -26,7 +26,15 @@ log = logging.getLogger("training.runs")
 def template_of(config: dict[str, Any]) -> dict[str, str]:
     """The chat template's name and text, as the run keeps it; the model's own has no text here."""
     name = str(config.get("template", "model"))
-    return {"name": name, "text": chat.TEMPLATES[name] if name in chat.TEMPLATES else ""}
+    return {"name": name, "text": chat.TEMPLATES.get(name, "")}
+
+
+def with_template(config: dict[str, Any], inputs: dict[str, Given]) -> dict[str, Any]:
+    """The config, with the chat template of the model it starts from unless it names one."""
+    init = inputs.get("init") or inputs.get("model")
+    if isinstance(init, Run) and "template" not in config and "template" in init.config:
+        return config | {"template": init.config["template"]}
+    return config
 
 
 def default_name(recipe: str, chosen: list[Chosen]) -> str:
@@ -55,10 +63,7 @@ def create_run(
     which may name a snapshot's folder. Raises ConfigError per knob, Refused for the inputs."""
     if recipe not in RECIPES:
         raise Refused(f"There is no recipe “{recipe}”; there are {', '.join(RECIPES)}.")
-    init = inputs.get("init") or inputs.get("model")
-    if isinstance(init, Run) and "template" not in config and "template" in init.config:
-        config = config | {"template": init.config["template"]}  # a model keeps its template
-    values = to_json(parse(recipe, config))
+    values = to_json(parse(recipe, with_template(config, inputs)))
     chosen = choose(recipe=recipe, given=inputs, workspace=workspace, operator=operator)
     run = Run.objects.create(
         workspace=workspace,
@@ -110,7 +115,7 @@ def queue_rlhf(
     for name, values in (configs or {}).items():
         config[name] |= values
     with transaction.atomic():
-        common = {"workspace": workspace, "user": user}
+        common: dict[str, Any] = {"workspace": workspace, "user": user}
         first = create_run(
             recipe="sft", config=config["sft"], inputs={"model": model, "snapshot": sft}, **common
         )
@@ -217,68 +222,6 @@ def resume(run: Run, *, by: str, engine: LocalEngine = LOCAL) -> Run:
         else:
             dispatch.send(run.pk)
     return run
-
-
-def succeed(run: Run, *, result: dict[str, Any]) -> bool:
-    """The run succeeded: keep its result and queue what waited for it."""
-    with transaction.atomic():
-        if not moves.move(run, State.SUCCEEDED, result=result):
-            return False
-        for waiting in moves.settle_dependents(run):
-            dispatch.send(waiting.pk)
-    return True
-
-
-def fail(run: Run, *, reason: str, result: dict[str, Any] | None = None) -> bool:
-    """The run failed, and what waited for it is cancelled."""
-    with transaction.atomic():
-        if not moves.move(run, State.FAILED, reason=reason, result=result or run.result):
-            return False
-        moves.settle_dependents(run)
-    return True
-
-
-def stopped(run: Run, *, result: dict[str, Any] | None = None) -> bool:
-    """The trainer of a run that was asked to stop is gone: cancelled, by whoever asked."""
-    where = f" It stopped at step {run.step}" if run.step else " It had not trained a step"
-    kept = ", and its checkpoint is kept: it can be resumed." if LOCAL.has_checkpoint(run) else "."
-    with transaction.atomic():
-        reason = run.reason + where + kept
-        if not moves.move(run, State.CANCELLED, reason=reason, result=result or run.result):
-            return False
-        moves.settle_dependents(run)
-    return True
-
-
-def interrupted(run: Run, *, reason: str, crashed: bool) -> bool:
-    """The trainer is gone without having finished: queued again, as the next attempt.
-
-    After RUN_MAX_ATTEMPTS crashes since somebody last resumed it, it has failed instead. A stop
-    of the whole installation is no crash."""
-    with transaction.atomic():
-        if not moves.move(run, State.INTERRUPTED, reason=reason, seconds_left=None):
-            return False
-        if crashed and crashes(run) + 1 >= settings.RUN_MAX_ATTEMPTS:
-            tries = settings.RUN_MAX_ATTEMPTS
-            return fail(run, reason=f"{reason} It was tried {tries} times; look at its log.")
-        goes_on = "goes on from the last checkpoint" if LOCAL.has_checkpoint(run) else "starts over"
-        moves.note(
-            run,
-            f"{reason} Attempt {run.attempt + 1} {goes_on}.",
-            code="crash" if crashed else "pause",
-            kind="alarm" if crashed else "note",
-        )
-        moves.move(run, State.QUEUED, attempt=run.attempt + 1, reason=reason, supervisor="",
-                   process={}, heartbeat=None)  # fmt: skip
-        dispatch.send(run.pk)
-    return True
-
-
-def crashes(run: Run) -> int:
-    """How often its trainer died since somebody last resumed it."""
-    last = run.events.filter(data__code="resumed").order_by("-attempt").first()
-    since = last.attempt if last else 0
-    return run.events.filter(data__code="crash", attempt__gte=since).count()
 
 
 def is_unwatched(run: Run) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 
 from annotation.errors import Refused
-from training import answers, events, hosts, moves, runs
+from training import answers, endings, events, hosts, moves, runs
 from training.engine import LOCAL, LocalEngine
 from training.models import Run
 from training.moves import State
@@ -65,7 +65,7 @@ class Watch:
         try:
             process = self.engine.submit(self.run)
         except (OSError, Refused, ValueError) as error:
-            runs.fail(self.run, reason=f"It could not be started: {error}")
+            endings.fail(self.run, reason=f"It could not be started: {error}")
             return
         self._runs(process)
         self.follow()
@@ -132,12 +132,9 @@ class Watch:
         self.asked[how] = now
         self.engine.cancel(self.run, how)
         if how != "stop" and not self.closing.is_set():
-            word = "SIGTERM" if how == "term" else "SIGKILL"
-            moves.note(
-                self.run,
-                f"It has not stopped {now - since:.0f} s after it was asked to: it was sent {word}.",
-                code=how,
-            )
+            late = f"It has not stopped {now - since:.0f} s after it was asked to"
+            sent = "SIGTERM" if how == "term" else "SIGKILL"
+            moves.note(self.run, f"{late}: it was sent {sent}.", code=how)
 
     def settle(self, words: str) -> None:
         """The trainer is gone: what became of the run? `words`: how the process ended."""
@@ -147,16 +144,16 @@ class Watch:
             self.succeed(result)
         elif state == "failed":
             reason = str(result.get("reason") or "The recipe failed without saying why.")
-            runs.fail(self.run, reason=reason, result=result)
+            endings.fail(self.run, reason=reason, result=result)
         elif self.run.state == State.STOPPING:
-            runs.stopped(self.run, result=result)
+            endings.stopped(self.run, result=result)
         elif state == "stopped" or self.closing.is_set():
             why = "Annotune was stopped" if self.closing.is_set() else "The trainer was stopped"
-            runs.interrupted(self.run, reason=f"{why} at step {self.run.step}.", crashed=False)
+            endings.interrupted(self.run, reason=f"{why} at step {self.run.step}.", crashed=False)
         else:
             step = f" at step {self.run.step}" if self.run.step else ""
             reason = f"The trainer died{step} ({words})."
-            runs.interrupted(self.run, reason=reason, crashed=True)
+            endings.interrupted(self.run, reason=reason, crashed=True)
 
     def succeed(self, result: dict[str, Any]) -> None:
         """Hand on what the run made, then say that it succeeded: a crash between repeats the first,
@@ -168,9 +165,9 @@ class Watch:
                 result["delivered"] = answers.deliver(self.run)
             except (Refused, ValueError, OSError) as error:
                 reason = f"The answers were made but not taken in: {error}"
-                runs.fail(self.run, reason=reason, result=result)
+                endings.fail(self.run, reason=reason, result=result)
                 return
-        runs.succeed(self.run, result=result)
+        endings.succeed(self.run, result=result)
 
     def result(self) -> dict[str, Any]:
         """result.json of this attempt, within bounds; {} where there is none."""

@@ -14,5 +14,5 @@ def supervise(pk: int) -> None:
 
 @signals.worker_shutting_down.connect
 def close(**_: Any) -> None:
-    """The worker is told to end: trainers save a checkpoint, and their runs go on after a restart."""
+    """The worker is told to end: trainers save a checkpoint; their runs go on after a restart."""
     supervisor.shutting_down.set()

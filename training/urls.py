@@ -2,5 +2,26 @@
 
 from django.urls import URLPattern, path
 
+from training.views import panels, runs
+
 app_name = "training"
-urlpatterns: list[URLPattern] = []
+urlpatterns: list[URLPattern] = [
+    # /w/<slug>/
+    path("w/<slug:slug>/runs/", runs.runs, name="runs"),
+    path("w/<slug:slug>/runs/panel/", panels.home_panel, name="home_panel"),
+    path("w/<slug:slug>/get-model/", panels.get_model, name="get_model"),
+    # /runs/<pk>/
+    path("runs/<int:pk>/", runs.run, name="run"),
+    path("runs/<int:pk>/live/", runs.run_live, name="run_live"),
+    path("runs/<int:pk>/log/", runs.run_log, name="run_log"),
+    path("runs/<int:pk>/cancel/", runs.run_cancel, name="run_cancel"),
+    path("runs/<int:pk>/resume/", runs.run_resume, name="run_resume"),
+    path("runs/<int:pk>/answer/", runs.run_answer, name="run_answer"),
+    # panels of other pages
+    path("datasets/<int:pk>/train/", panels.dataset_panel, name="dataset_panel"),
+    path("datasets/<int:pk>/train/preflight/", panels.preflight, name="preflight"),
+    path("datasets/<int:pk>/train/start/", panels.start, name="start"),
+    path("datasets/<int:pk>/train/rlhf/", panels.rlhf, name="rlhf"),
+    path("projects/<int:pk>/model-answers/", panels.project_panel, name="project_panel"),
+    path("projects/<int:pk>/model-answers/start/", panels.project_answer, name="project_answer"),
+]
