@@ -27,7 +27,7 @@
     if (!loose.length) number(placed);
     const before = new Map(cards().map((card) => [card, card.getBoundingClientRect().top])), focused = document.activeElement;
     let n = 1;
-    const rows = [...placed.map((group) => { const row = [group, `${n}${group.length > 1 ? "=" : ""}`]; n += group.length; return row; }), ...loose.map((card) => [[card], "·"])];
+    const rows = [...placed.map((group) => { const row = [group, `${loose.length ? place(group[0]) : n}${group.length > 1 ? "=" : ""}`]; n += group.length; return row; }), ...loose.map((card) => [[card], "·"])];
     list.replaceChildren(...rows.map(([group, label]) => {
       const item = document.createElement("li"), mark = document.createElement("span"), box = document.createElement("div");
       item.className = label === "·" ? "unplaced" : group === placed[0] ? "first" : "";
@@ -47,9 +47,8 @@
     const submit = document.getElementById("submit"), left = loose.length;
     if (submit) submit.disabled = left > 0;
     const state = document.getElementById("saved");
-    if (state && left && left < cards().length) state.textContent = `${left} left to place`;
     if (said) tell(said);
-    if (changed) window.draft.change();
+    if (changed) { if (state) state.textContent = left ? `${left} left to place` : ""; window.draft.change(); }
   }
   function tell(card) {
     const row = card.closest("li"), others = [...row.querySelectorAll(".card")].filter((other) => other !== card).map((other) => other.dataset.letter);

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import BadRequest
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -27,7 +27,7 @@ def _submission(request: HttpRequest, stage: Stage) -> Submission:
     """The turn that the form is about. Another person's is no turn of yours: 404."""
     given = request.POST.get("submission", "")
     if not given.isdecimal() or len(given) > 18:
-        raise Http404
+        raise BadRequest("The form does not say which submission it is about.")
     rows = Submission.objects.select_related("item__prompt")
     submission = rows.filter(pk=given, stage=stage, user=request.user).first()
     if submission is None:
@@ -169,9 +169,9 @@ def work_undo(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         submission = submissions.undo(stage=stage, user=request.user)  # type: ignore[arg-type]
     except Refused as refused:
-        if not request.htmx:  # type: ignore[attr-defined]
-            messages.error(request, str(refused))
         return _next(request, stage, problem=refused)
+    if not request.htmx:  # type: ignore[attr-defined]
+        return redirect("annotation:work", pk)  # what was touched last is shown first
     return _page(request, stage, submission, undone=True)
 
 
