@@ -20,6 +20,7 @@ from training.recipes.configs import AnswerConfig
 from training.recipes.entry import main
 from training.recipes.reporting import check_stop
 from training.recipes.run_dir import RunDir
+from training.recipes.tokenizer import load_tokenizer
 
 
 def answer(run: RunDir, config: AnswerConfig) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def answer(run: RunDir, config: AnswerConfig) -> dict[str, Any]:
         raise ValueError("A reward model gives numbers, not answers: choose an SFT or PPO run.")
     named = run.spec.get("template") or {}
     template = named if named.get("text") else top.template or named
-    tokenizer = loading.load_tokenizer(start.base, template)
+    tokenizer = load_tokenizer(start.base, template)
     model: Any = loading.load_causal(start.base, tokenizer)
     if start.init is not None:
         model = loading.attach(model, start)

@@ -119,24 +119,24 @@ class Start:
     init: Artifact | None = None
 
 
-def start_of(run: RunDir) -> Start:
+def start_of(run: RunDir, *, hashed: bool = True) -> Start:
     """Where a run starts: input `model` with the adapter `init` over it; a whole `init` (full
-    weights) stands in the model's place."""
+    weights) stands in the model's place. `hashed`: read all of the base for its sha256."""
     init = read_artifact(_real(run.input_path("init"))) if "init" in run.inputs else None
     if init is not None and not init.is_adapter:
-        return Start(init.path, folder_sha256(init.path))
+        return Start(init.path, folder_sha256(init.path) if hashed else "")
     base = _real(run.input_path("model"))
-    return Start(base, folder_sha256(base), init)
+    return Start(base, folder_sha256(base) if hashed else "", init)
 
 
-def start_of_artifact(run: RunDir, name: str) -> Start:
+def start_of_artifact(run: RunDir, name: str, *, hashed: bool = True) -> Start:
     """An earlier run's artifact as input `name`, its base beside it as `<name>_base` (else the
     run's own model)."""
     artifact = read_artifact(_real(run.input_path(name)))
     if not artifact.is_adapter:
-        return Start(artifact.path, folder_sha256(artifact.path))
+        return Start(artifact.path, folder_sha256(artifact.path) if hashed else "")
     base = _real(run.input_path(f"{name}_base" if f"{name}_base" in run.inputs else "model"))
-    return Start(base, folder_sha256(base), artifact)
+    return Start(base, folder_sha256(base) if hashed else "", artifact)
 
 
 def _real(path: str) -> str:

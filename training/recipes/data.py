@@ -94,6 +94,7 @@ class Example:
 class Pair:
     chosen_ids: list[int]
     rejected_ids: list[int]
+    start: int  # where the answers begin
     length: int  # of the longer one, before it was cut
 
 
@@ -140,7 +141,7 @@ class Encoder:
     def dialogue(self, messages: list[dict[str, Any]]) -> list[int]:
         """A conversation with its last answer, as a reward model reads it."""
         prompt, answer = self._parts(messages)
-        return self._fit(prompt, [answer])[0]
+        return self._fit(prompt, [answer])[1][0]
 
     def pair(
         self,
@@ -151,19 +152,21 @@ class Encoder:
         """Two answers to one prompt, cut alike."""
         asked, better = self._parts([*prompt, *chosen])
         _, worse = self._parts([*prompt, *rejected])
-        chosen_ids, rejected_ids = self._fit(asked, [better, worse])
-        return Pair(chosen_ids, rejected_ids, len(asked) + max(len(better), len(worse)))
+        start, (chosen_ids, rejected_ids) = self._fit(asked, [better, worse])
+        return Pair(chosen_ids, rejected_ids, start, len(asked) + max(len(better), len(worse)))
 
-    def _fit(self, prompt: list[int], answers: list[list[int]]) -> list[list[int]]:
-        """Prompt and answer within max_length. First the prompt loses its start, down to a quarter;
-        then an answer loses its end but for its last token, where the reward is read."""
+    def _fit(self, prompt: list[int], answers: list[list[int]]) -> tuple[int, list[list[int]]]:
+        """Where the answers start, and each of them behind the prompt, within max_length. First the
+        prompt loses its start, down to a quarter; then an answer its end, but for its last token,
+        where the reward is read."""
         before, after = self._frame
         room = self.max_length - len(before) - len(after)
         left = max(room - max(map(len, answers)), room // 4)
         prompt = prompt[len(prompt) - left :] if len(prompt) > left else prompt
         room -= len(prompt)
         cut = [a if len(a) <= room else a[: room - 1] + a[-1:] for a in answers]
-        return [before + prompt + answer + after for answer in cut]
+        start = len(before) + len(prompt)
+        return start, [before + prompt + answer + after for answer in cut]
 
     @cached_property
     def _frame(self) -> tuple[list[int], list[int]]:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import sys
 import traceback
 from collections.abc import Callable
@@ -47,8 +48,16 @@ def perform(recipe: str, work: Work, run: RunDir) -> int:
         traceback.print_exc()
         run.finish("failed", sentence(error))
         return 1
-    run.finish("succeeded", **result)
+    run.finish("succeeded", peak_mib=peak_mib(), **result)
     return 0
+
+
+def peak_mib() -> int:
+    """The most memory that this process has held: of the GPU where there is one."""
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_reserved() / 2**20)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(most / (2**20 if sys.platform == "darwin" else 2**10))
 
 
 def use_threads() -> None:

@@ -1,4 +1,4 @@
-"""Tokenizers, models and adapters, loaded the same way by every recipe.
+"""Models and adapters, loaded the same way by every recipe.
 
 No code that comes with a model is run, weights are read from safetensors only, and nothing is
 downloaded unless HF_HUB_OFFLINE=0 allows it. Every refusal is a ValueError with a sentence.
@@ -21,12 +21,10 @@ from peft import (
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
-from exports.chat import TEMPLATES
 from training.recipes.artifacts import (
     Start,
     check_base,
@@ -35,19 +33,12 @@ from training.recipes.artifacts import (
     start_of_artifact,
 )
 from training.recipes.run_dir import RunDir
+from training.recipes.tokenizer import load_tokenizer
 
-# Tokens made to fill up, in the order in which they are taken where a tokenizer names none.
-PADS = (
-    "<pad>",
-    "[PAD]",
-    "<|pad|>",
-    "<|finetune_right_pad_id|>",
-    "<|endoftext|>",
-    "<|end_of_text|>",
-    "<unk>",
-    "<|unk|>",
-)
 HEADS = ("score", "classifier", "classification_head")  # what models call their reward head
+
+
+# Where and in what precision
 
 
 def device() -> torch.device:
@@ -65,53 +56,6 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     numpy.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-
-
-# Tokenizers
-
-
-def load_tokenizer(path: str, template: dict[str, str] | None = None) -> PreTrainedTokenizerBase:
-    """The tokenizer with the chat template set and, where it has one to spare, a pad of its own.
-
-    `template` is {"name", "text"}, of which one may be missing; without both the model's own stays.
-    Raises ValueError where there is no tokenizer to read, or no template."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"The tokenizer of {path} cannot be read: {error}") from None
-    if isinstance(tokenizer.chat_template, dict):
-        tokenizer.chat_template = tokenizer.chat_template.get("default")
-    name, text = (template or {}).get("name", "model"), (template or {}).get("text", "")
-    tokenizer.chat_template = text or TEMPLATES.get(name) or tokenizer.chat_template
-    if not tokenizer.chat_template:
-        raise ValueError(
-            f"{path} has no chat template of its own: choose one ({', '.join(sorted(TEMPLATES))})."
-        )
-    set_pad(tokenizer)
-    return tokenizer
-
-
-def set_pad(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Give the tokenizer a pad that is not its end token, out of tokens that it already has.
-
-    Where pad is eos, whoever looks for the end by the pad finds the wrong one. Only a special token
-    that the template does not write is taken; where there is none pad stays eos, and our code goes
-    by lengths, never by comparing with the pad."""
-    taken = {tokenizer.eos_token_id, tokenizer.bos_token_id}
-    if tokenizer.pad_token_id is not None and tokenizer.pad_token_id not in taken:
-        return
-    known = tokenizer.get_vocab()
-    special = {str(t) for t in tokenizer.added_tokens_decoder.values() if t.special}
-    special |= set(tokenizer.all_special_tokens)
-    for token in (*PADS, *sorted(special)):
-        free = token in special and known[token] not in taken
-        if free and token not in (tokenizer.chat_template or ""):
-            tokenizer.pad_token = token
-            return
-    if tokenizer.pad_token_id is None:
-        if tokenizer.eos_token_id is None:
-            raise ValueError("The tokenizer has no pad and no end token to fill batches with.")
-        tokenizer.pad_token = tokenizer.eos_token
 
 
 # Models

@@ -155,13 +155,6 @@ def trainer_arguments(run: RunDir, config: Any, total: int, validation: bool) ->
     }
 
 
-def steps_of(rows: int, config: Any) -> int:
-    """Updates of a run: all passes over the rows, or as many as `max_steps` allows."""
-    per_pass = math.ceil(math.ceil(rows / config.batch_size) / config.accumulation)
-    total = max(1, math.ceil(per_pass * config.epochs))
-    return min(total, config.max_steps) if config.max_steps else total
-
-
 def remembered(run: RunDir, name: str, make: Callable[[], Any]) -> Any:
     """What `make` gives, kept in the run directory: an attempt that resumes reads it."""
     file = run.path / f"{name}.json"

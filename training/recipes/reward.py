@@ -19,16 +19,17 @@ from training.recipes import data, evaluation, loading
 from training.recipes.artifacts import save_artifact, start_of
 from training.recipes.configs import RewardConfig, to_json
 from training.recipes.entry import main
+from training.recipes.estimate import steps_of
 from training.recipes.reporting import (
     Reporter,
     check_stop,
     newest_checkpoint,
     remembered,
     step_of,
-    steps_of,
     trainer_arguments,
 )
 from training.recipes.run_dir import RunDir, Stopped
+from training.recipes.tokenizer import load_tokenizer
 
 
 def train(run: RunDir, config: RewardConfig) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def train(run: RunDir, config: RewardConfig) -> dict[str, Any]:
     snapshot = run.input_path("snapshot")
     data.check_snapshot(snapshot, "preference")
     loading.seed_everything(run.seed)
-    tokenizer = loading.load_tokenizer(start.base, run.spec.get("template"))
+    tokenizer = load_tokenizer(start.base, run.spec.get("template"))
     full = config.adaptation == "full"
     if start.init is not None and full:
         raise ValueError("An adapter can be continued, or all weights trained: not both at once.")

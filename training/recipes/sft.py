@@ -20,16 +20,17 @@ from training.recipes import data, evaluation, loading
 from training.recipes.artifacts import save_artifact, start_of
 from training.recipes.configs import SFTConfig, to_json
 from training.recipes.entry import main
+from training.recipes.estimate import steps_of
 from training.recipes.reporting import (
     Reporter,
     check_stop,
     newest_checkpoint,
     remembered,
     step_of,
-    steps_of,
     trainer_arguments,
 )
 from training.recipes.run_dir import RunDir, Stopped
+from training.recipes.tokenizer import load_tokenizer
 
 
 def train(run: RunDir, config: SFTConfig) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def train(run: RunDir, config: SFTConfig) -> dict[str, Any]:
     snapshot = run.input_path("snapshot")
     data.check_snapshot(snapshot, "sft")
     loading.seed_everything(run.seed)
-    tokenizer = loading.load_tokenizer(start.base, run.spec.get("template"))
+    tokenizer = load_tokenizer(start.base, run.spec.get("template"))
     full = config.adaptation == "full"
     model: Any = loading.load_causal(start.base, tokenizer, full=full)
     if start.init is not None and full:
