@@ -9,6 +9,7 @@ Exact up to 20,000 rows; above, a drawn sample, and a warning says so.
 
 import random
 import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from training.recipes.artifacts import (
     Start,
     check_base,
     check_weights,
+    folder_sha256,
     read_artifact,
     start_of,
     start_of_artifact,
@@ -72,6 +74,7 @@ def examine(run: RunDir) -> dict[str, Any]:
     try:
         _examine(run, found)
     except Exception as error:
+        traceback.print_exc()
         found.refusals.append(sentence(error))
     return found.to_json()
 
