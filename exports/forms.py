@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 
 from annotation.models import Stage, Workspace
-from exports.formats import KINDS, PROMPT_TEMPLATE
+from exports.formats import KINDS
 from exports.models import Dataset
 from exports.preferences import MODES
 from exports.rules import ANSWER_CLASSES, FIELDS, MARGINS, Selection, SelectionError, to_json
@@ -150,4 +150,6 @@ def first_values(dataset: Dataset | None) -> dict[str, Any]:
         values = to_json(dataset.kind, default) | dataset.selection | {"name": dataset.name}
     if values.get("stages") == "all":
         values["stages"] = []
-    return {"prompt_template": PROMPT_TEMPLATE} | values
+    for name in ("test", "validation"):
+        values[name] = f"{values[name]:g}"
+    return values

@@ -21,16 +21,17 @@ class Rendered:
 
 
 def render(kind: str, row: dict[str, Any], template: str) -> list[Rendered]:
-    """One text a row, two for a preference. `template` is a name in chat.TEMPLATES."""
+    """One text a row, two for a preference, the conversation told once.
+
+    `template` is a name in chat.TEMPLATES."""
     text = chat.TEMPLATES[template]
     if kind == "prompts":
         asked = chat.render(row["prompt"], text, add_generation_prompt=True, eos_token=END)
         return [Rendered("", [(asked, False)])]
-    names = formats.ANSWERS[kind]
-    return [
-        Rendered(
-            name if len(names) > 1 else "",
-            chat.segments(chat.to_messages(row, name), text, eos_token=END),
-        )
-        for name in names
-    ]
+    found: list[Rendered] = []
+    for name in formats.ANSWERS[kind]:
+        pieces = chat.segments(chat.to_messages(row, name), text, eos_token=END)
+        if found and pieces[0] == found[0].pieces[0]:
+            pieces[0] = ("… ", False)  # the same conversation again
+        found.append(Rendered(name if kind == "preference" else "", pieces))
+    return found

@@ -123,7 +123,6 @@ def _answers(prompt_ids: list[int], selection: Selection) -> dict[int, list[Answ
             "origin",
             "corrects_id",
             "author_id",
-            "author_name",
             "submission_id",
             "submission__state",
             "submission__stage_id",
@@ -135,7 +134,7 @@ def _answers(prompt_ids: list[int], selection: Selection) -> dict[int, list[Answ
             "submission__context",
         )
     )
-    for prompt, pk, text, origin, corrects, author, name, *turn in rows.iterator():
+    for prompt, pk, text, origin, corrects, author, *turn in rows.iterator():
         submission, state, stage, user, rater, guidelines, messages, system, context = turn
         in_scope = submission is None or (
             state == Submission.State.SUBMITTED
@@ -149,7 +148,7 @@ def _answers(prompt_ids: list[int], selection: Selection) -> dict[int, list[Answ
                 corrects=corrects,
                 in_scope=in_scope,
                 submission=submission,
-                annotator=_annotator(user or author, rater or name),
+                annotator=_annotator(user or author, rater or ""),
                 guidelines=guidelines,
                 messages=messages,
                 system=system,

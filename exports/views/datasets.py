@@ -111,7 +111,11 @@ def dataset_count(request: HttpRequest, pk: int) -> HttpResponse:
 def versions(request: HttpRequest, pk: int) -> HttpResponse:
     """The table of snapshots, as a fragment that asks again while one is being frozen."""
     found = _fetch(request, pk)
-    return render(request, "exports/_versions.html", {"dataset": found, **_versions(found)})
+    context = {"dataset": found, **_versions(found)}
+    response = render(request, "exports/_versions.html", context)
+    if not context["freezing"]:  # the page's head and its panels have something new to say
+        response["HX-Refresh"] = "true"
+    return response
 
 
 @login_required
