@@ -42,7 +42,8 @@ DAYS = 14  # the story's length, up to yesterday
 @dataclass(frozen=True)
 class Work:
     """A stage and how far it got. `turns`: who sits down next, over and over; `until`: submissions;
-    `part`: which share of the story's days it took; `skips`: (prompt, person) -> reason, note."""
+    `part`: which share of the story's days it took; `skips`: (prompt, person) -> reason, note;
+    `flags`: prompts that somebody puts on the lead's list."""
 
     kind: str
     name: str
@@ -53,6 +54,7 @@ class Work:
     overlap: int = 1
     drafts: tuple[str, ...] = ()
     skips: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
 
 
 _NO_DETAILS = ("unclear", "Nothing to go by: no product, no page, no error.")
@@ -72,7 +74,6 @@ WORK = {
                 ("support-005", "Bea"): ("unclear", ""),
                 ("support-005", "Caio"): ("unclear", "I'd have to ask back what “it” is."),
                 ("support-006", "Ana"): ("expertise", "I don't read German."),
-                ("support-006", "Caio"): ("expertise", "German"),
             },
         ),
         Work(
@@ -125,7 +126,8 @@ WORK = {
             27,
             (0.6, 1.0),
             overlap=2,
-            skips={("science-016", "Bea"): ("expertise", "French")},
+            skips={("science-016", "Caio"): ("expertise", "French")},
+            flags=("science-015",),  # one of its answers is dangerous
         ),
     ),
 }
@@ -156,6 +158,8 @@ def do(work: Work, stage: Stage, rows: dict[str, Row], people: dict[str, User]) 
         if skip := work.skips.get((prompt, person)):
             submissions.skip(submission=turn, user=people[person], reason=skip[0], note=skip[1])
             continue
+        if prompt in work.flags:
+            queue.flag(turn.item_id, True)
         content = answer(person, turn, rows[prompt])
         submissions.submit(
             submission=turn, user=people[person], content=content, version=turn.version
