@@ -37,7 +37,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.recipes import data, evaluation, loading, ppo_math
-from training.recipes.artifacts import folder_sha256, save_artifact, start_of
+from training.recipes.artifacts import check_weights, folder_sha256, save_artifact, start_of
 from training.recipes.configs import PPOConfig, to_json
 from training.recipes.entry import main
 from training.recipes.ppo_rollout import Actor, Check, Prompt, Rollout, answer, cut, read, read_all
@@ -49,6 +49,7 @@ from training.recipes.reporting import (
     step_of,
 )
 from training.recipes.run_dir import RunDir, Stopped, write_json
+from training.recipes.tokenizer import load_tokenizer
 
 SAMPLE_EVERY = 5  # updates between answers shown while it trains
 LEAST_PROMPT = 8  # tokens of a prompt that an answer must leave room for
@@ -134,6 +135,8 @@ def collect(
     with actor.reference() as model:
         reference, _ = read_all(actor, model, *seen)
     scores = score(prompts, rollout.answers).to(actor.device)
+    if not scores.isfinite().all():
+        raise ValueError("The reward model gave an answer a reward that is no number.")
     penalised = ppo_math.penalise(scores, rollout.ended, config.missing_eos_penalty)
     rewards = ppo_math.token_rewards(
         penalised, rollout.lengths, rollout.log_probs, reference, kl_coef
@@ -340,6 +343,7 @@ def train(run: RunDir, config: PPOConfig) -> dict[str, Any]:
     # Where it starts: the base, the policy's adapter, and what the reference is.
     run.progress(0, config.steps, "loading")
     start, snapshot = start_of(run), run.input_path("snapshot")
+    check_weights(start.base)
     data.check_snapshot(snapshot, "prompts")
     if config.max_length - config.max_new_tokens < LEAST_PROMPT:
         raise ValueError(
@@ -347,7 +351,7 @@ def train(run: RunDir, config: PPOConfig) -> dict[str, Any]:
             f"{config.max_new_tokens} tokens (max_new_tokens)."
         )
     loading.seed_everything(run.seed)
-    tokenizer = loading.load_tokenizer(start.base, run.spec.get("template"))
+    tokenizer = load_tokenizer(start.base, run.spec.get("template"))
     encoder = data.Encoder(tokenizer, config.max_length)
     full = config.adaptation == "full"
     if start.init is not None and full:
