@@ -2,4 +2,19 @@
 
 from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from annotation import api, api_imports
+
+urlpatterns: list[URLPattern] = [
+    path("projects/", api.Projects.as_view(), name="api-projects"),
+    path("projects/<int:pk>/", api.OneProject.as_view(), name="api-project"),
+    path("projects/<int:pk>/stages/", api.Stages.as_view(), name="api-stages"),
+    path("projects/<int:pk>/prompts/", api.Prompts.as_view(), name="api-prompts"),
+    path("projects/<int:pk>/submissions/", api.Submissions.as_view(), name="api-submissions"),
+    path("projects/<int:pk>/imports/", api_imports.Imports.as_view(), name="api-imports"),
+    path("stages/<int:pk>/", api.OneStage.as_view(), name="api-stage"),
+    path("prompts/<int:pk>/", api.OnePrompt.as_view(), name="api-prompt"),
+    path("submissions/<int:pk>/", api.OneSubmission.as_view(), name="api-submission"),
+    path("imports/<int:pk>/", api_imports.OneImport.as_view(), name="api-import"),
+    path("imports/<int:pk>/start/", api_imports.StartImport.as_view(), name="api-import-start"),
+    path("imports/<int:pk>/cancel/", api_imports.CancelImport.as_view(), name="api-import-cancel"),
+]

@@ -190,6 +190,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PAGINATION_CLASS": "annotation.pagination.ByIdPagination",
     "PAGE_SIZE": 100,
+    "EXCEPTION_HANDLER": "annotation.api_errors.handler",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -200,6 +201,13 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {
+        "ImportState": "annotation.models.Import.State",
+        "RunState": "training.models.Run.State",
+        "SnapshotState": "exports.models.Snapshot.State",
+        "StageState": "annotation.models.Stage.State",
+        "SubmissionState": "annotation.models.Submission.State",
+    },
 }
 
 # Time, language, files
@@ -277,5 +285,6 @@ LOGGING = {
     "loggers": {
         "django.server": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
         "axes": {"level": "WARNING"},
+        "kombu.connection": {"level": "ERROR"},  # the embedded broker has no host name to tell
     },
 }

@@ -38,8 +38,9 @@ class View:
     least: str = "annotator"
     method: str = "get"
     who: str = "page"
-    ok: tuple[int, ...] = (200, 201, 202, 204, 302, 400, 409)
+    ok: tuple[int, ...] = (200, 201, 202, 204, 302, 400, 409, 422)
     data: tuple[tuple[str, Any], ...] = ()
+    form: bool = False  # a program that sends a form (a file), not JSON
 
     def __str__(self) -> str:
         return f"{self.method} {self.name}"
@@ -133,6 +134,11 @@ ANNOTATION: list[View] = [
     View("api-prompt", _PROMPT, "reviewer", who="api"),
     View("api-submissions", _PROJECT, "reviewer", who="api"),
     View("api-submission", ("submission.pk",), "reviewer", who="api"),
+    View("api-imports", _PROJECT, "lead", who="api"),
+    View("api-imports", _PROJECT, "lead", "post", "api", form=True),
+    View("api-import", ("import_.pk",), "lead", who="api"),
+    View("api-import-start", ("import_.pk",), "lead", "post", "api"),
+    View("api-import-cancel", ("import_.pk",), "lead", "post", "api"),
 ]
 
 _DATASET, _SNAPSHOT = ("dataset.pk",), ("snapshot.pk",)

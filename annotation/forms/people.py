@@ -93,7 +93,7 @@ class NewPersonForm(forms.Form):
         return cleaned
 
 
-class AccountForm(forms.ModelForm):  # type: ignore[type-arg]
+class AccountForm(forms.ModelForm):
     class Meta:
         model = User
         fields = ["name"]

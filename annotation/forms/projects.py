@@ -27,7 +27,7 @@ class ProjectForm(forms.Form):
     )
 
 
-class ProjectSettingsForm(forms.ModelForm):  # type: ignore[type-arg]
+class ProjectSettingsForm(forms.ModelForm):
     class Meta:
         model = Project
         fields = ["name", "description"]
@@ -47,7 +47,7 @@ class _People(forms.ModelMultipleChoiceField):
         return f"{obj} · {obj.email}" if obj.name else obj.email
 
 
-class StageForm(forms.ModelForm):  # type: ignore[type-arg]
+class StageForm(forms.ModelForm):
     """The kind is asked once: submissions hang on it afterwards."""
 
     everyone = forms.TypedChoiceField(

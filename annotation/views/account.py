@@ -15,7 +15,7 @@ from annotation.models import ApiToken
 
 
 def _page(request: HttpRequest, **context: Any) -> HttpResponse:
-    context.setdefault("form", AccountForm(instance=request.user))  # type: ignore[misc]
+    context.setdefault("form", AccountForm(instance=request.user))
     context.setdefault("token_form", TokenForm())
     context["tokens"] = ApiToken.objects.filter(user=request.user.pk, revoked=None).order_by("-pk")
     wrong = context["form"].errors or context["token_form"].errors
@@ -27,7 +27,7 @@ def _page(request: HttpRequest, **context: Any) -> HttpResponse:
 def account(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":
         return _page(request)
-    form = AccountForm(request.POST, instance=request.user)  # type: ignore[misc]
+    form = AccountForm(request.POST, instance=request.user)
     if not form.is_valid():
         return _page(request, form=form)
     form.save()

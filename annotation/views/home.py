@@ -18,7 +18,7 @@ def overview(projects: list[Project]) -> list[dict[str, Any]]:
     """For each project: its stages, each with its progress, and how far they are together."""
     rows = []
     for project in projects:
-        stages = [
+        stages: list[dict[str, Any]] = [
             {"stage": stage, "progress": queue.progress(stage)}
             for stage in project.stages.exclude(state=Stage.State.IMPORTED).order_by("position")
         ]

@@ -1,0 +1,80 @@
+"""Many prompts in one request: each row checked, then all through the importer, one report."""
+
+from typing import Any
+
+from rest_framework.exceptions import ValidationError
+
+from annotation import importing
+from annotation.importing import Answer, RankingIn, Record
+from annotation.models import Project, User
+from annotation.serializers import PromptIn, PromptsIn
+
+MOST = 10_000  # rows a request
+
+
+def upsert(*, project: Project, user: User, data: Any) -> dict[str, Any]:
+    """The importer's report, its lines counted from 1 as the rows were sent.
+
+    All or nothing unless `skip_bad`: raises ValidationError with every row whose shape is wrong,
+    or Refused with the importer's first reasons."""
+    rows = data.get("prompts") if isinstance(data, dict) else None
+    if not isinstance(rows, list) or not rows:
+        raise ValidationError({"prompts": "Send a list of at least one prompt."})
+    if len(rows) > MOST:
+        raise ValidationError({"prompts": f"{MOST:,} at a time at most; {len(rows):,} were sent."})
+    frame = PromptsIn(data={**data, "prompts": [{}]})
+    frame.is_valid(raise_exception=True)
+    skip_bad = frame.validated_data["skip_bad"]
+    records, lines, bad = [], [], []
+    for line, row in enumerate(rows, 1):
+        sent = PromptIn(data=row)
+        if sent.is_valid():
+            records.append(_record(sent.validated_data))
+            lines.append(line)
+        else:
+            bad.append({"line": line, "reason": _reason(sent.errors)})
+    if bad and not skip_bad:
+        raise ValidationError({"detail": "Nothing was taken.", "refused": bad[:100]})
+    report = importing.add_records(
+        project=project,
+        records=records,
+        source=frame.validated_data["source"],
+        user=user,
+        skip_bad=skip_bad,
+        patience=5,
+    )
+    for entry in [*report["refused"], *report["notes"]]:
+        if entry["line"]:
+            entry["line"] = lines[entry["line"] - 1]
+    report["refused"] = sorted([*report["refused"], *bad], key=lambda entry: entry["line"] or 0)
+    report["rows"] += len(bad)
+    return report
+
+
+def _record(row: dict[str, Any]) -> Record:
+    return Record(
+        external_id=row["external_id"].strip(),
+        messages=row["messages"],
+        system=row["system"],
+        context=row["context"],
+        tools=row["tools"],
+        metadata=row["metadata"],
+        answers=[Answer(**answer) for answer in row["answers"]],
+        rankings=[RankingIn(**ranking) for ranking in row["rankings"]],
+    )
+
+
+def _reason(errors: Any) -> str:
+    """The first thing that is wrong, with where it stands: "answers, 2, text: this is needed"."""
+    where: list[str] = []
+    while isinstance(errors, dict | list):
+        if isinstance(errors, dict):
+            key, errors = next(iter(errors.items()))
+            if key != "non_field_errors":
+                where.append(str(key))
+            continue
+        place = next(index for index, error in enumerate(errors) if error)
+        if isinstance(errors[place], dict | list):
+            where.append(str(place + 1))
+        errors = errors[place]
+    return f"{', '.join(where)}: {errors}" if where else str(errors)
