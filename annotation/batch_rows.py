@@ -51,7 +51,8 @@ class Place:
     mine: bool = True  # made by this import
     root: "Place | None" = None
     replies: dict[tuple[str, str], list[Reply]] = field(default_factory=dict)
-    signatures: list[Signature] = field(default_factory=list)
+    # The items that are there: what names the comparison in its source, and its rankings.
+    signatures: list[tuple[str, Signature]] = field(default_factory=list)
     round: int = 0  # the last one in the stage of imported rankings
 
 
@@ -61,7 +62,7 @@ class Work:
 
     prompts: list[tuple[Place, Record, Reply | None]] = field(default_factory=list)
     replies: list[tuple[Reply, Place, Answer, str, str]] = field(default_factory=list)
-    items: list[tuple[Place, int, list[Reply], list[Ranked]]] = field(default_factory=list)
+    items: list[tuple[Place, int, str, list[Reply], list[Ranked]]] = field(default_factory=list)
 
 
 def insert_work(import_row: Import, work: Work, stage: Stage | None) -> None:
@@ -85,6 +86,8 @@ def insert_work(import_row: Import, work: Work, stage: Stage | None) -> None:
 
 
 Rows = list[tuple[Any, ...]]
+# Nothing is drafted in an imported submission: there stands what its source calls the comparison.
+COMPARISON = "comparison"
 PROMPT = (
     "id project external_id messages system context tools metadata parent root fingerprint "
     "root_key retired batch created"
@@ -142,8 +145,9 @@ def _rankings(import_row: Import, work: Work, stage: int) -> tuple[Rows, Rows, R
     submission_ids = iter(reserve(Submission, turns))
     ranking_ids = iter(reserve(Ranking, turns))
     item_ids = reserve(Item, len(work.items))
-    for item, (place, number, shown, ranked) in zip(item_ids, work.items, strict=True):
+    for item, (place, number, name, shown, ranked) in zip(item_ids, work.items, strict=True):
         ids = as_json([reply.pk for reply in shown])
+        draft = as_json({COMPARISON: name} if name else {})
         raters = len(ranked)
         items.append(
             (item, stage, place.pk, number, ids, 0, item)
@@ -153,7 +157,7 @@ def _rankings(import_row: Import, work: Work, stage: int) -> tuple[Rows, Rows, R
             turn = next(submission_ids)
             submissions.append(
                 (turn, item, stage, None, ranking.rater, "import", batch, state, ids)
-                + (None, "{}", 0, None, None, None, False, "", "", None, 0, now, now)
+                + (None, draft, 0, None, None, None, False, "", "", None, 0, now, now)
             )
             placed = as_json([[reply.pk for reply in group] for group in order])
             rankings.append((next(ranking_ids), turn, placed, ranking.strength, None, now))

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from django.db.models import Max
 
-from annotation.batch_rows import Place, Reply, Row, Signature, Work, insert_work
+from annotation.batch_rows import COMPARISON, Place, Reply, Row, Signature, Work, insert_work
 from annotation.errors import Refused
 from annotation.models import Import, Item, Prompt, Ranking, Response, Stage
 from annotation.prompts import is_worked_on
@@ -124,16 +124,21 @@ class Batch(AbstractContextManager["Batch"]):
         if stage is None or not any(record.rankings for record in records):
             return
         self._stage = stage
-        items: dict[int, tuple[int, set[Any]]] = {}
-        for item, prompt, rater, order in Ranking.objects.filter(
+        items: dict[int, tuple[int, str, set[Any]]] = {}
+        for item, prompt, rater, draft, order in Ranking.objects.filter(
             submission__stage=stage, submission__item__prompt__in=places
         ).values_list(
-            "submission__item_id", "submission__item__prompt_id", "submission__rater", "order"
+            "submission__item_id",
+            "submission__item__prompt_id",
+            "submission__rater",
+            "submission__draft",
+            "order",
         ):
             keys = tuple(tuple(sorted(("there", pk) for pk in group)) for group in order)
-            items.setdefault(item, (prompt, set()))[1].add((rater, keys))
-        for prompt, signature in items.values():
-            places[prompt].signatures.append(frozenset(signature))
+            name = draft.get(COMPARISON, "")
+            items.setdefault(item, (prompt, name, set()))[2].add((rater, keys))
+        for prompt, name, signature in items.values():
+            places[prompt].signatures.append((name, frozenset(signature)))
         rounds = Item.objects.filter(stage=stage, prompt__in=places).values_list("prompt_id")
         for prompt, last in rounds.annotate(Max("round")):
             places[prompt].round = last
@@ -260,9 +265,10 @@ class Batch(AbstractContextManager["Batch"]):
             )
             for ranking in record.rankings
         )
-        if any(signature <= known for known in target.signatures):
+        name = record.comparison
+        if any(name == known and signature <= there for known, there in target.signatures):
             return
-        target.signatures.append(signature)
+        target.signatures.append((name, signature))
         target.round += 1
         ranked = {at for ranking in record.rankings for group in ranking.order for at in group}
         shown = [reply for at, reply in enumerate(replies) if at in ranked]
@@ -270,7 +276,7 @@ class Batch(AbstractContextManager["Batch"]):
             (ranking, [[replies[at] for at in group] for group in ranking.order])
             for ranking in record.rankings
         ]
-        work.items.append((target, target.round, shown, rankings))
+        work.items.append((target, target.round, name, shown, rankings))
 
     # Writing --------------------------------------------------------------------------------
 

@@ -1,44 +1,234 @@
 """Importing: the only writer of import rows. A file's way in, and the door for programs.
 
-Two passes: the first reads everything and writes nothing; the second writes rows that stay
-invisible until the last transaction makes the import done. What fails or is cancelled is taken out
-again."""
+Preview first; then one pass that reads everything, and one that writes rows which stay invisible
+until the last transaction makes the import done. What fails or is cancelled is taken out again."""
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from celery import current_app
 from django.db import transaction
 from django.utils import timezone
 
-from annotation import queue
-from annotation.batch_rows import Row
-from annotation.batches import Batch
 from annotation.errors import Refused
-from annotation.models import Import, Project, Prompt, Response, User
+from annotation.import_files import (
+    Parsed,
+    Preview,
+    TakeNote,
+    display_name,
+    drop,
+    guess,
+    no_layout,
+    opened,
+    parsed,
+    preview,
+    store,
+)
+from annotation.import_runs import announce, carry_out, claim
+from annotation.layouts import converter
+from annotation.models import Import, Project, User
 from annotation.records import Answer, RankingIn, Record, check
-from annotation.removal import remove
+from annotation.removal import has_rows, remove
 from annotation.reports import Report
 
-__all__ = ["Answer", "RankingIn", "Record", "Refused", "add_records"]
+__all__ = [
+    "Answer",
+    "Busy",
+    "Preview",
+    "RankingIn",
+    "Record",
+    "Refused",
+    "add_records",
+    "cancel",
+    "configure",
+    "create",
+    "preview",
+    "run",
+    "run_now",
+    "start",
+    "sweep",
+]
 
 log = logging.getLogger("annotation.importing")
-ROWS_PER_WRITE = 1_000  # database rows a transaction
-ANNOUNCE = 1_000  # prompts a call
-STALE = timedelta(seconds=90)
-
-# What the reading side hands over: a line, and its records or the reason why there are none.
-Parsed = tuple[int | None, "list[Record] | str"]
-
-
-class Cancelled(Exception):
-    """Somebody cancelled the import while it ran."""
+TASK = "annotation.tasks.run_import"
+STALE = timedelta(seconds=90)  # without a heartbeat: dead
+FORGOTTEN = timedelta(days=7)  # a preview that nobody started
+State = Import.State
 
 
 class Busy(Refused):
     """Another import into the project is running; try again when it is done."""
+
+
+def create(
+    *,
+    project: Project,
+    user: User | None,
+    path: str | Path | None = None,
+    upload: Any = None,
+    filename: str = "",
+    layout: str = "",
+    mapping: dict[str, str] | None = None,
+    skip_bad: bool = False,
+) -> Import:
+    """A previewed import of a file at a path or of an upload; no rows are written yet.
+
+    Without a layout or mapping it is recognised, and stays empty where none fits. Raises Refused,
+    and keeps nothing, for a file that cannot be read and for a layout or mapping that is none."""
+    if layout or mapping:
+        converter(layout, mapping or {})
+    name = filename or getattr(upload, "name", "") or str(path or "")
+    import_row = Import.objects.create(
+        project=project,
+        created_by=user,
+        filename=display_name(name),
+        mapping=mapping or {},
+        skip_bad=skip_bad,
+    )
+    try:
+        import_row.path = store(import_row, upload) if path is None else str(Path(path).resolve())
+        with opened(import_row) as file:
+            import_row.layout = "mapping" if mapping else layout or guess(file)[0]
+    except Refused:
+        drop(import_row)
+        import_row.delete()
+        raise
+    import_row.save(update_fields=["path", "layout"])
+    return import_row
+
+
+def configure(*, import_row: Import, layout: str, mapping: dict[str, str], skip_bad: bool) -> None:
+    """Read the file in another way; a failed import is a preview again. Raises Refused."""
+    if mapping:
+        layout = "mapping"
+    elif not layout:
+        with opened(import_row) as file:
+            layout, columns = guess(file)
+        if not layout:
+            raise Refused(no_layout(columns))
+    converter(layout, mapping)
+    _empty_first(import_row)
+    rows = Import.objects.filter(pk=import_row.pk, state__in=[State.PREVIEWED, State.FAILED])
+    if not rows.update(
+        state=State.PREVIEWED, layout=layout, mapping=mapping, skip_bad=skip_bad, reason=""
+    ):
+        raise Refused("This import has started: it cannot be changed any more.")
+    import_row.refresh_from_db()
+
+
+def start(import_row: Import) -> Import:
+    """previewed or failed -> queued; a worker is sent for once the transaction is in."""
+    if not import_row.layout:
+        raise Refused("No layout fits this file: say which columns hold what first.")
+    _empty_first(import_row)
+    rows = Import.objects.filter(pk=import_row.pk, state__in=[State.PREVIEWED, State.FAILED])
+    now = timezone.now()
+    if not rows.update(state=State.QUEUED, heartbeat=now, reason="", report={}, finished=None):
+        raise Refused("This import has started already.")
+    transaction.on_commit(partial(_send, import_row.pk))
+    import_row.refresh_from_db()
+    return import_row
+
+
+def _empty_first(import_row: Import) -> None:
+    """What an earlier try left, if its removal was cut off."""
+    if import_row.state == State.FAILED and has_rows(import_row):
+        remove(import_row)
+
+
+def _send(pk: int) -> None:
+    """Wake a worker. A broker that is away costs a log line: the sweeper sends again."""
+    try:
+        current_app.send_task(TASK, args=[pk], retry=False)
+    except Exception as error:  # whatever the broker's library raises
+        log.warning("import not sent", extra={"import": pk, "error": str(error)})
+
+
+def run(import_row: Import, *, dry_run: bool = False) -> dict[str, Any]:
+    """Carry a queued import out, now; returns its report, empty if it is not to be run now.
+
+    A dry run does all of it, takes it out again and forgets the import."""
+    if not claim(import_row):
+        return {}
+    import_row.refresh_from_db()
+    report = Report(import_row.filename, import_row.layout)
+    carry_out(import_row, partial(parsed, import_row), report, dry_run=dry_run)
+    import_row.refresh_from_db()
+    if dry_run:
+        import_row.delete()
+    _next(import_row.project_id)
+    return import_row.report or report.as_dict()
+
+
+def run_now(import_row: Import, *, dry_run: bool = False) -> dict[str, Any]:
+    """Start and carry out in this process, without a worker; returns the report.
+
+    Raises Busy, and forgets the import, if another one into the project runs."""
+    if not import_row.layout:
+        raise Refused("No layout fits this file: say which columns hold what first.")
+    rows = Import.objects.filter(pk=import_row.pk, state=State.PREVIEWED)
+    rows.update(state=State.QUEUED, heartbeat=timezone.now())
+    report = run(import_row, dry_run=dry_run)
+    if not report:
+        import_row.delete()
+        raise Busy("An import into this project is running: try again when it is done.")
+    return report
+
+
+def _next(project: int) -> None:
+    """Imports into one project wait for one another."""
+    waiting = Import.objects.filter(project=project, state=State.QUEUED).exclude(path="")
+    if (pk := waiting.order_by("id").values_list("id", flat=True).first()) is not None:
+        transaction.on_commit(partial(_send, pk))
+
+
+def cancel(import_row: Import) -> None:
+    """Stop it; a running one takes its rows out before its next chunk. Raises Refused if over."""
+    rows = Import.objects.filter(
+        pk=import_row.pk, state__in=[State.PREVIEWED, State.QUEUED, State.RUNNING, State.FAILED]
+    )
+    if not rows.update(state=State.CANCELLED, reason="Cancelled.", finished=timezone.now()):
+        raise Refused("This import has ended already.")
+    drop(import_row)
+    import_row.refresh_from_db()
+
+
+def sweep() -> int:
+    """Fail the dead, empty what they left, wake workers for what waits; returns how many it met."""
+    now = timezone.now()
+    met = 0
+    for row in Import.objects.filter(state=State.RUNNING, heartbeat__lt=now - STALE):
+        met += Import.objects.filter(
+            pk=row.pk, state=State.RUNNING, heartbeat=row.heartbeat
+        ).update(
+            state=State.FAILED,
+            reason="The worker stopped in the middle. Nothing was imported: start it again.",
+            finished=now,
+        )
+    for row in Import.objects.filter(state__in=[State.FAILED, State.CANCELLED]):
+        quiet = row.heartbeat is None or row.heartbeat < now - STALE
+        if quiet and has_rows(row):
+            remove(row)
+            met += 1
+    for row in Import.objects.filter(state=State.DONE, heartbeat__lt=now - STALE):
+        announce(row)
+        met += 1
+    for row in Import.objects.filter(state=State.QUEUED, heartbeat__lt=now - STALE):
+        if row.path:
+            Import.objects.filter(pk=row.pk, state=State.QUEUED).update(heartbeat=now)
+            transaction.on_commit(partial(_send, row.pk))
+        else:  # a program that waited for its turn and died
+            row.delete()
+        met += 1
+    for row in Import.objects.filter(state=State.PREVIEWED, created__lt=now - FORGOTTEN):
+        cancel(row)
+        met += 1
+    return met
 
 
 def add_records(
@@ -55,163 +245,41 @@ def add_records(
 
     The same rules as for a file; a record's number stands for its line. `origin` is that of answers
     that do not say their own ("model" for a model's). All or nothing unless `skip_bad`: raises
-    Refused with the first reasons and leaves nothing behind. Raises Busy if another import into the
-    project still runs after `patience` seconds."""
-    import_row = Import(
+    Refused with the first reason and leaves nothing behind. Raises Busy if another import into the
+    project still runs after `patience` seconds. Not to be called inside a transaction that others
+    wait for: it writes in short ones of its own."""
+    import_row = Import.objects.create(
         project=project,
         created_by=user,
         source=source[:200],
         layout="records",
         skip_bad=skip_bad,
-        state=Import.State.QUEUED,
+        state=State.QUEUED,
+        heartbeat=timezone.now(),
     )
-    import_row.save()
     deadline = time.monotonic() + patience
-    while not _claim(import_row):
+    while not claim(import_row):
         if time.monotonic() >= deadline:
             import_row.delete()
             raise Busy("An import into this project is running: try again when it is done.")
         time.sleep(0.2)
     report = Report(source, "records")
-    parsed = ((number, [record]) for number, record in enumerate(records, 1))
-    _carry_out(import_row, list(_checked(parsed, report)), report, origin)
+    carry_out(import_row, partial(_given, list(records)), report, origin=origin, read_first=False)
     import_row.refresh_from_db()
-    if import_row.state != Import.State.DONE:
+    _next(project.pk)
+    if import_row.state != State.DONE:
         raise Refused(import_row.reason)
     return import_row.report
 
 
-def _claim(import_row: Import) -> bool:
-    """queued -> running, unless another import into the project runs: one at a time."""
-    with transaction.atomic():
-        Project.objects.select_for_update().get(pk=import_row.project_id)
-        running = Import.objects.filter(project=import_row.project_id, state=Import.State.RUNNING)
-        if running.exists():
-            return False
-        now = timezone.now()
-        rows = Import.objects.filter(pk=import_row.pk, state=Import.State.QUEUED)
-        claimed = rows.update(state=Import.State.RUNNING, heartbeat=now, reason="") == 1
-    if claimed:
-        import_row.state = Import.State.RUNNING
-    return claimed
-
-
-def _checked(parsed: Iterable[Parsed], report: Report) -> Iterator[Parsed]:
-    """The rows with what `check` says about them; its notes go into the report."""
-    for line, records in parsed:
-        if not isinstance(records, str):
-            try:
-                check(records, lambda text, line=line: report.note(line, text))  # type: ignore[misc]
-            except Refused as refusal:
-                records = str(refusal)
-        yield line, records
-
-
-def _carry_out(
-    import_row: Import, rows: Iterable[Parsed], report: Report, origin: str = "imported"
-) -> None:
-    """Write the rows, then publish them or take them out again; the import ends in any case."""
-    try:
-        with Batch(import_row, origin) as batch:
-            _write(import_row, rows, report, batch)
-            if report.refused and not import_row.skip_bad:
-                raise Refused(_first_reasons(report))
-            report.created = dict(batch.created)
-            with transaction.atomic():
-                batch.publish()
-                _move(import_row, Import.State.DONE, report=report.as_dict())
-    except Cancelled:
-        remove(import_row)
-    except Refused as refusal:
-        _fail(import_row, str(refusal), report)
-    except Exception as error:
-        log.exception("import failed", extra={"import": import_row.pk})
-        _fail(import_row, f"It broke off unexpectedly ({type(error).__name__}).", report)
-        raise
-    else:
-        announce(import_row)
-
-
-def _write(import_row: Import, rows: Iterable[Parsed], report: Report, batch: Batch) -> None:
-    chunk: list[Row] = []
-    size = 0
-    for line, records in rows:
-        if isinstance(records, str):
-            report.count(line, "refused", records)
-            if report.is_full:
-                raise Refused(_first_reasons(report))
+def _given(records: list[Record], note: TakeNote) -> Iterator[Parsed]:
+    for number, record in enumerate(records, 1):
+        said: list[str] = []
+        try:
+            check([record], said.append)
+        except Refused as refusal:
+            yield number, str(refusal)
             continue
-        weight = _weight(records)
-        if chunk and size + weight > ROWS_PER_WRITE:
-            _write_chunk(import_row, chunk, report, batch)
-            chunk, size = [], 0
-        chunk.append(Row(line, records))
-        size += weight
-    _write_chunk(import_row, chunk, report, batch)
-
-
-def _write_chunk(import_row: Import, chunk: Sequence[Row], report: Report, batch: Batch) -> None:
-    for row, (verdict, reason) in zip(chunk, batch.write(chunk), strict=True):
-        report.count(row.line, verdict, reason)
-    for line, text in batch.notes:
-        report.note(line, text)
-    batch.notes.clear()
-    beat(import_row, report.rows)
-
-
-def _weight(records: Sequence[Record]) -> int:
-    """Database rows at most."""
-    return sum(1 + len(r.answers) + (1 + 2 * len(r.rankings) if r.rankings else 0) for r in records)
-
-
-def beat(import_row: Import, rows_done: int) -> None:
-    """Say that it lives and how far it is. Raises Cancelled when it is no longer wanted."""
-    running = Import.objects.filter(pk=import_row.pk, state=Import.State.RUNNING)
-    if not running.update(rows_done=rows_done, heartbeat=timezone.now()):
-        raise Cancelled
-
-
-def _move(import_row: Import, state: str, **fields: Any) -> None:
-    """running -> done. Raises Cancelled if it was cancelled meanwhile."""
-    running = Import.objects.filter(pk=import_row.pk, state=Import.State.RUNNING)
-    if not running.update(state=state, finished=timezone.now(), **fields):
-        raise Cancelled
-    import_row.state = state
-
-
-def _fail(import_row: Import, reason: str, report: Report) -> None:
-    """running -> failed, and everything out."""
-    running = Import.objects.filter(pk=import_row.pk, state=Import.State.RUNNING)
-    running.update(
-        state=Import.State.FAILED,
-        reason=reason,
-        report=report.as_dict(),
-        finished=timezone.now(),
-    )
-    import_row.state = Import.State.FAILED
-    remove(import_row)
-
-
-def _first_reasons(report: Report) -> str:
-    """The reason of a failed import: how many rows, and the first of them."""
-    first = report.refused[0]
-    where = f"line {first['line']}: " if first["line"] else ""
-    count = len(report.refused)
-    rows = "1 row is refused" if count == 1 else f"{count} rows are refused"
-    if report.is_full:
-        rows = f"{count} rows are refused, and reading stopped there"
-    return f"Nothing was imported: {rows}. {where}{first['reason']}"
-
-
-def announce(import_row: Import) -> None:
-    """Tell the queue which prompts have new answers."""
-    for model, column in ((Prompt, "id"), (Response, "prompt_id")):
-        last = 0
-        while True:
-            rows = model.objects.filter(batch=import_row, id__gt=last).order_by("id")
-            found = list(rows.values_list("id", column)[:ANNOUNCE])
-            if not found:
-                break
-            queue.answers_arrived(sorted({prompt for _, prompt in found}))
-            last = found[-1][0]
-    Import.objects.filter(pk=import_row.pk).update(heartbeat=None)
+        for text in said:
+            note(number, text)
+        yield number, [record]

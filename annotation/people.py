@@ -41,15 +41,18 @@ def free_slug(name: str, taken: "set[str]", fallback: str, length: int = 50) -> 
 
 
 @transaction.atomic
-def create_workspace(*, name: str, owner: User, slug: str | None = None) -> Workspace:
-    """A workspace with its first owner. Raises Refused if the given slug is taken."""
+def create_workspace(*, name: str, owner: User | None, slug: str | None = None) -> Workspace:
+    """A workspace with its first owner; none for a shell, where `invite` makes one.
+
+    Raises Refused if the given slug is taken."""
     if slug is None:
         taken = set(Workspace.objects.values_list("slug", flat=True))
         slug = free_slug(name, taken, "workspace")
     elif Workspace.objects.filter(slug=slug).exists():
         raise Refused(f"The short name “{slug}” is taken: choose another one.")
     workspace = Workspace.objects.create(name=name, slug=slug, salt=f"annotune:{slug}")
-    Membership.objects.create(workspace=workspace, user=owner, role=Role.OWNER)
+    if owner is not None:
+        Membership.objects.create(workspace=workspace, user=owner, role=Role.OWNER)
     return workspace
 
 

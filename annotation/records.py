@@ -54,6 +54,8 @@ class Record:
     metadata: dict[str, Any] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     rankings: list[RankingIn] = field(default_factory=list)
+    # Names the comparison in its source, where it may say the same as another one and is not it.
+    comparison: str = ""
     # (place of a record in the same row, place of one of its answers): the answer it continues.
     parent: tuple[int, int] | None = None
 
@@ -185,6 +187,7 @@ def _prose(record: Record) -> Iterator[str]:
 
 def _texts(record: Record) -> Iterator[str]:
     yield record.external_id
+    yield record.comparison
     yield from _prose(record)
     for message in record.messages:
         if len(message) > 2:

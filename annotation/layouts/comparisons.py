@@ -208,7 +208,8 @@ def fits_pandalm(row: Row) -> bool:
 def convert_pandalm(row: Row, note: Note) -> list[Record]:
     """Two systems' answers and three raters: 1 or 2 is the better one, 0 a tie.
 
-    `idx` counts comparisons, not prompts, so the prompt is known by its content."""
+    `idx` names the comparison and not the prompt, which is known by its content: two systems may
+    say the same as two others, and were judged again."""
     said = [must_answer(row.get(name), name, note) for name in ("response1", "response2")]
     if same_answer(*said):
         raise Refused("response1 and response2 are the same answer")
@@ -233,5 +234,6 @@ def convert_pandalm(row: Row, note: Note) -> list[Record]:
         metadata=rest(row, used),
         answers=[Answer(s, author_name=a) for s, a in zip(said, authors, strict=True)],
         rankings=rankings,
+        comparison=str(row.get("idx", "")),
     )
     return [record]

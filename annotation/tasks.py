@@ -1,0 +1,14 @@
+"""What a worker does for annotation. A task carries a primary key and starts nothing twice."""
+
+from celery import shared_task
+
+from annotation import importing
+from annotation.models import Import
+
+
+@shared_task(name=importing.TASK)
+def run_import(pk: int) -> None:
+    """Carry a queued import out; one that is gone, done or waits for another is left alone."""
+    import_row = Import.objects.filter(pk=pk).first()
+    if import_row is not None:
+        importing.run(import_row)
