@@ -21,14 +21,14 @@ class PersonAdmin(UserAdmin):
     filter_horizontal = []
 
 
-class MembershipInline(admin.TabularInline[Membership, Workspace]):
+class MembershipInline(admin.TabularInline):
     model = Membership
     autocomplete_fields = ["user"]
     extra = 0
 
 
 @admin.register(Workspace)
-class WorkspaceAdmin(admin.ModelAdmin[Workspace]):
+class WorkspaceAdmin(admin.ModelAdmin):
     list_display = ["name", "slug", "created"]
     # The salt decides the splits of everything frozen here.
     readonly_fields = ["salt"]
@@ -36,12 +36,12 @@ class WorkspaceAdmin(admin.ModelAdmin[Workspace]):
 
 
 @admin.register(Project)
-class ProjectAdmin(admin.ModelAdmin[Project]):
+class ProjectAdmin(admin.ModelAdmin):
     list_display = ["name", "workspace", "archived"]
     list_filter = ["workspace"]
 
 
-class _ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
+class _ReadOnly(admin.ModelAdmin):
     def has_add_permission(self, request: object) -> bool:
         return False
 
