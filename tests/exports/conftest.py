@@ -21,12 +21,10 @@ class Desk:
     def prompt(self, text: str, **fields: Any) -> Prompt:
         messages = fields.pop("messages", [{"role": "user", "content": text}])
         system, context = fields.get("system", ""), fields.get("context", "")
-        values = {
-            "external_id": text,
-            "messages": messages,
-            "fingerprint": prompt_fingerprint(system, messages, context),
-            "root_key": root_key(messages, text),
-        }
+        values = {"external_id": text, "messages": messages}
+        if "root_key" not in fields:
+            values["fingerprint"] = prompt_fingerprint(system, messages, context)
+            values["root_key"] = root_key(messages, text)
         return Prompt.objects.create(project=self.project, **(values | fields))
 
     def turn(self, stage: Stage, prompt: Prompt, user: Any = None, **fields: Any) -> Submission:
