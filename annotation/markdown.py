@@ -36,7 +36,9 @@ def _coloured(code: str, language: str, _attributes: str) -> str:
 
 
 # HTML in the text is shown, not obeyed; an image becomes a link to it, so nothing is fetched.
-_parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": 100, "highlight": _coloured})
+_parser = MarkdownIt(
+    "commonmark", {"html": False, "breaks": True, "maxNesting": 100, "highlight": _coloured}
+)
 _parser.enable(["table", "strikethrough"])
 # Only links that leave: one into this site could act in the name of who clicks it.
 _parser.validateLink = lambda url: url.lower().startswith(("http://", "https://", "mailto:"))  # type: ignore[method-assign]
@@ -54,14 +56,11 @@ _parser.add_render_rule("image", _image)
 
 def render(text: str) -> SafeString:
     """The text as sanitised HTML. Kept by the text's hash, so each text costs this once."""
-    key = (
-        "md"
-        + VERSION
-        + hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()
-    )
+    encoded = text.encode("utf-8", "replace")  # half a character becomes a question mark
+    key = f"md{VERSION}:{hashlib.blake2b(encoded, digest_size=16).hexdigest()}"
     html = cache.get(key)
     if html is None:
-        html = _render(text)
+        html = _render(encoded.decode())
         cache.set(key, html, 86_400)
     return mark_safe(html)  # noqa: S308 - nh3 has cleaned it
 
