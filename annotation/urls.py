@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from annotation.views import account, home, people, projects, prompts, stages, work
+from annotation.views import account, home, imports, people, projects, prompts, stages, work
 
 app_name = "annotation"
 urlpatterns: list[URLPattern] = [
@@ -33,6 +33,15 @@ urlpatterns: list[URLPattern] = [
     path("projects/<int:pk>/stages/new/", stages.stage_new, name="stage_new"),
     path("projects/<int:pk>/prompts/", prompts.prompts, name="prompts"),
     path("projects/<int:pk>/prompts/new/", prompts.prompt_new, name="prompt_new"),
+    path("projects/<int:pk>/imports/", imports.imports, name="imports"),
+    path("projects/<int:pk>/export.jsonl", imports.export, name="export"),
+    # An import
+    path("imports/<int:pk>/", imports.import_, name="import"),
+    path("imports/<int:pk>/progress/", imports.import_progress, name="import_progress"),
+    path("imports/<int:pk>/change/", imports.import_change, name="import_change"),
+    path("imports/<int:pk>/start/", imports.import_start, name="import_start"),
+    path("imports/<int:pk>/cancel/", imports.import_cancel, name="import_cancel"),
+    path("imports/<int:pk>/report/", imports.import_report, name="import_report"),
     # A stage
     path("stages/<int:pk>/", stages.stage, name="stage"),
     path("stages/<int:pk>/edit/", stages.stage_edit, name="stage_edit"),

@@ -113,6 +113,14 @@ ANNOTATION: list[View] = [
     View("annotation:prompt", _PROMPT, "reviewer"),
     View("annotation:prompt_retire", _PROMPT, "lead", "post"),
     View("annotation:prompt_restore", _PROMPT, "lead", "post"),
+    *form("annotation:imports", _PROJECT, "lead"),
+    View("annotation:export", _PROJECT, "lead"),
+    View("annotation:import", ("import_.pk",), "lead"),
+    View("annotation:import_progress", ("import_.pk",), "lead"),
+    View("annotation:import_report", ("import_.pk",), "lead"),
+    View("annotation:import_change", ("import_.pk",), "lead", "post"),
+    View("annotation:import_start", ("import_.pk",), "lead", "post"),
+    View("annotation:import_cancel", ("import_.pk",), "lead", "post"),
     View("annotation:work", _STAGE),
     View("annotation:work", _STAGE, method="post"),
     *pages(
@@ -185,6 +193,17 @@ TRAINING = [
     ),
     View("training:project_panel", ("project.pk",), least="lead"),
     View("training:project_answer", ("project.pk",), least="lead", method="post"),
+    View("api-runs", ("acme.slug",), "lead", who="api"),
+    View("api-runs", ("acme.slug",), "lead", "post", who="api"),
+    *pages("api-run", "api-run-events", args=("run.pk",), least="lead", who="api"),
+    *pages(
+        "api-run-cancel",
+        "api-run-resume",
+        args=("run.pk",),
+        least="lead",
+        method="post",
+        who="api",
+    ),
 ]
 
 VIEWS = OPEN + ANNOTATION + EXPORTS + TRAINING

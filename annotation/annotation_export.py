@@ -1,0 +1,119 @@
+"""All annotations of a project as JSON Lines: a prompt a line, with everything that hangs on it.
+
+Read in ranges of ids, each by itself, so that memory stays constant and no transaction is held
+open. The shape is documented in docs/reference-annotations.md."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from annotation.models import Project, Prompt, Ranking, Response, Submission
+
+RANGE = 500  # prompts at a time
+# What somebody holds or has let go of is no annotation yet.
+GIVEN = [Submission.State.SUBMITTED, Submission.State.SKIPPED, Submission.State.LATE]
+
+
+def lines(project: Project) -> Iterator[bytes]:
+    """Each with its line end, in the order in which the prompts came."""
+    last = 0
+    while True:
+        rows = Prompt.objects.live().filter(project=project, pk__gt=last).order_by("pk")
+        prompts = list(rows.select_related("parent__prompt")[:RANGE])
+        if not prompts:
+            return
+        ids = [prompt.pk for prompt in prompts]
+        answers, turns = _responses(ids), _submissions(ids)
+        for prompt in prompts:
+            entry = _prompt(prompt)
+            entry["responses"] = answers[prompt.pk]
+            entry["submissions"] = turns[prompt.pk]
+            yield orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
+        last = ids[-1]
+
+
+def _prompt(prompt: Prompt) -> dict[str, Any]:
+    parent = prompt.parent
+    return {
+        "external_id": prompt.external_id,
+        "messages": prompt.messages,
+        "system": prompt.system,
+        "context": prompt.context,
+        "tools": prompt.tools,
+        "metadata": prompt.metadata,
+        "continues": parent and {"prompt": parent.prompt.external_id, "response": parent.pk},
+        "retired": prompt.retired,
+        "created": prompt.created,
+    }
+
+
+def _responses(prompts: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    rows = Response.objects.live().filter(prompt__in=prompts).order_by("pk")
+    for row in rows.values(
+        "prompt_id",
+        "id",
+        "text",
+        "origin",
+        "author__email",
+        "author_name",
+        "corrects_id",
+        "submission_id",
+        "withdrawn",
+        "metadata",
+        "created",
+    ):
+        found[row.pop("prompt_id")].append(
+            {
+                "id": row["id"],
+                "text": row["text"],
+                "origin": row["origin"],
+                "author": row["author__email"],
+                "author_name": row["author_name"],
+                "corrects": row["corrects_id"],
+                "submission": row["submission_id"],
+                "withdrawn": row["withdrawn"],
+                "metadata": row["metadata"],
+                "created": row["created"],
+            }
+        )
+    return found
+
+
+def _submissions(prompts: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    rankings = {
+        submission: {"order": order, "strength": strength, "withdrawn": withdrawn}
+        for submission, order, strength, withdrawn in Ranking.objects.filter(
+            submission__item__prompt__in=prompts
+        ).values_list("submission_id", "order", "strength", "withdrawn")
+    }
+    rows = Submission.objects.live().filter(item__prompt__in=prompts, state__in=GIVEN)
+    for row in rows.select_related("item", "stage", "user", "guidelines").order_by("pk"):
+        found[row.item.prompt_id].append(
+            {
+                "id": row.pk,
+                "stage": row.stage.name,
+                "kind": row.stage.kind,
+                "round": row.item.round,
+                "annotator": row.user.email if row.user else None,
+                "annotator_name": str(row.user) if row.user else row.rater,
+                "origin": row.origin,
+                "state": row.state,
+                "shown": row.shown,
+                "ranking": rankings.get(row.pk),
+                "messages": row.messages,
+                "system": row.system,
+                "context": row.context,
+                "unchanged": row.unchanged,
+                "skip_reason": row.skip_reason,
+                "skip_note": row.skip_note,
+                "guidelines": row.guidelines.number if row.guidelines else None,
+                "active_seconds": row.active_seconds,
+                "created": row.created,
+                "submitted": row.submitted,
+            }
+        )
+    return found
