@@ -28,6 +28,9 @@ from training.recipes.run_dir import write_json
 PASSED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
           "VIRTUAL_ENV", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "HF_HOME", "TORCH_HOME",
           "XDG_CACHE_HOME")  # fmt: skip
+# Only for what may go out: the convert recipe asks the package index, ALLOW_HUB the Hub.
+NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+           "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")  # fmt: skip
 PASSED_PREFIXES = ("CUDA_", "NVIDIA_", "NCCL_", "PYTORCH_", "ROCR_", "HIP_")
 PACKAGES = ("torch", "transformers", "trl", "peft", "datasets", "annotune")
 
@@ -48,12 +51,15 @@ class Status:
         return f"its process ended with code {self.code}"
 
 
-def environment() -> dict[str, str]:
-    """The trainer's environment."""
+def environment(recipe: str = "") -> dict[str, str]:
+    """The environment of the recipe's process."""
+    outward = recipe == "convert" or settings.ALLOW_HUB
+    names = {*PASSED, *(NETWORK if outward else ())}
+    prefixes = (*PASSED_PREFIXES, *(("PIP_",) if recipe == "convert" else ()))
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name in PASSED or name.startswith(PASSED_PREFIXES)
+        if name in names or name.startswith(prefixes)
     }
     return kept | {
         "HF_HUB_OFFLINE": "0" if settings.ALLOW_HUB else "1",
@@ -132,7 +138,7 @@ class LocalEngine:
             child = subprocess.Popen(
                 self.command(run),
                 cwd=settings.BASE_DIR,
-                env=environment(),
+                env=environment(run.recipe),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

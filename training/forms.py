@@ -14,7 +14,7 @@ from training.models import Run
 from training.recipes.configs import RECIPES, ConfigError, parse
 from training.runs import preset_values
 
-PRESETS = [("quick", "Quick: ends in minutes on a processor"), ("sensible", "Sensible: the whole")]
+PRESETS = [("quick", "Quick: minutes on a processor"), ("sensible", "Sensible: all rows")]
 GROUPS = {
     "recipe": "Recipe",
     "model": "Model and rows",
@@ -128,14 +128,16 @@ class ConfigForm(forms.Form):
         return [self[name] for name in self.fields if name not in self.specs]
 
     def groups(self) -> list[dict[str, Any]]:
-        """The knobs by group: title, fields, and whether one of them has an error."""
+        """The knobs by group: title and fields."""
         found = []
         for group, title in GROUPS.items():
             bound = [self[n] for n, spec in self.specs.items() if spec.metadata["group"] == group]
             if bound:
-                wrong = any(field.errors for field in bound)
-                found.append({"title": title, "fields": bound, "open": wrong})
+                found.append({"title": title, "fields": bound})
         return found
+
+    def has_wrong_knob(self) -> bool:
+        return any(name in self.errors for name in self.specs)
 
 
 class StartForm(ConfigForm):

@@ -106,10 +106,10 @@ def preflight(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         form = _form(request, dataset)
         if not form.is_valid():
-            return _panel(request, dataset, form=form, status=400)
+            return _panel(request, dataset, form=form, status=422)
         found = _found(dataset, form)
     except Refused as error:
-        return _panel(request, dataset, refusal=str(error), form=form, status=400)
+        return _panel(request, dataset, refusal=str(error), form=form, status=422)
     later = "" if found else "An input is a run that still works: it looks when that one is done."
     report = reports.preflight(found) if found else None
     return _panel(request, dataset, form=form, report=report, later=later)
@@ -124,7 +124,7 @@ def start(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         form = _form(request, dataset)
         if not form.is_valid():
-            return _panel(request, dataset, form=form, status=400)
+            return _panel(request, dataset, form=form, status=422)
         found = _found(dataset, form)
         preflights.refuse_if_refused(found)
         run = runs.create_run(
@@ -137,7 +137,7 @@ def start(request: HttpRequest, pk: int) -> HttpResponse:
     except Refused as error:
         report = reports.preflight(found) if found else None
         shown = "" if report else str(error)
-        return _panel(request, dataset, form=form, refusal=shown, report=report, status=400)
+        return _panel(request, dataset, form=form, refusal=shown, report=report, status=422)
     return _gone(request, reverse("training:run", args=[run.pk]))
 
 
@@ -148,14 +148,14 @@ def rlhf(request: HttpRequest, pk: int) -> HttpResponse:
     dataset = _dataset(request, pk)
     form = RlhfForm(request.POST, dataset=dataset)
     if not form.is_valid():
-        return _panel(request, dataset, rlhf=form, status=400)
+        return _panel(request, dataset, rlhf=form, status=422)
     try:
         *_, last = runs.queue_rlhf(
             workspace=dataset.workspace, user=_person(request), **form.arguments()
         )
     except (Refused, ConfigError) as error:
         form.add_error(None, str(error))
-        return _panel(request, dataset, rlhf=form, status=400)
+        return _panel(request, dataset, rlhf=form, status=422)
     return _gone(request, reverse("training:run", args=[last.pk]))
 
 
@@ -193,10 +193,10 @@ def project_answer(request: HttpRequest, pk: int) -> HttpResponse:
     project = access.fetch(request, Project.objects.select_related("workspace"), Role.LEAD, pk=pk)
     form = ProjectAnswerForm(request.POST, workspace=project.workspace)
     if not form.is_valid():
-        return _project_panel(request, project, form, status=400)
+        return _project_panel(request, project, form, status=422)
     try:
         run = answers.queue_answers(project=project, user=_person(request), **form.cleaned_data)
     except Refused as error:
         form.add_error(None, str(error))
-        return _project_panel(request, project, form, status=400)
+        return _project_panel(request, project, form, status=422)
     return _gone(request, reverse("training:run", args=[run.pk]))

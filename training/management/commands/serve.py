@@ -87,8 +87,10 @@ class Child:
 
 def children(host: str, port: int, threads: int) -> list[Child]:
     python = sys.executable
-    worker = [python, "-m", "celery", "--app", "config", "--quiet", "worker", "--loglevel",
-              "WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"]  # fmt: skip
+    # Celery warns root at length, twice; containers often run as root.
+    worker = [python, "-W", "ignore:You're running the worker", "-m", "celery", "--app", "config",
+              "--quiet", "worker", "--loglevel", "WARNING", "--without-gossip", "--without-mingle",
+              "--without-heartbeat"]  # fmt: skip
     work = ["--queues", "work", "--concurrency", "2", "--hostname", "work@%h"]
     # Threads: this worker only watches trainers, and hears at once when it is to stop.
     gpu = ["--queues", "gpu", "--concurrency", "1", "--pool", "threads", "--hostname", "gpu@%h"]

@@ -1,0 +1,185 @@
+"""Runs for programs: the pages' acts and refusals, as JSON. Leads only."""
+
+from typing import Any, cast
+
+from django.http import HttpRequest
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from annotation import access
+from annotation.errors import Refused
+from annotation.models import Role
+from exports.models import Snapshot
+from training import preflights, runs
+from training.inputs import Given
+from training.models import Run, RunEvent, RunInput
+from training.recipes.configs import RECIPES, ConfigError
+
+
+class RunInputSerializer(serializers.ModelSerializer[RunInput]):
+    """`source`: the run whose artifact it is. `path`: a local folder or a Hub id."""
+
+    class Meta:
+        model = RunInput
+        fields = ["name", "kind", "snapshot", "source", "path", "sha256"]
+        read_only_fields = fields
+
+
+class RunSerializer(serializers.ModelSerializer[Run]):
+    workspace = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    inputs = RunInputSerializer(many=True, read_only=True)
+    directory = serializers.CharField(read_only=True)
+
+    class Meta:
+        model = Run
+        fields = [
+            "id",
+            "workspace",
+            "name",
+            "recipe",
+            "config",
+            "inputs",
+            "state",
+            "reason",
+            "attempt",
+            "phase",
+            "step",
+            "total",
+            "seconds_left",
+            "result",
+            "directory",
+            "created",
+            "started",
+            "finished",
+        ]
+        read_only_fields = fields
+
+
+class NewRunSerializer(serializers.Serializer[Any]):
+    """`inputs`: name -> the number of a snapshot (snapshot) or of a run (init, reward, model), or
+    for `model` a local model's name or folder, or a Hub id. `preset`: quick or sensible."""
+
+    recipe = serializers.ChoiceField(choices=[n for n, r in RECIPES.items() if r.dataset])
+    inputs = serializers.DictField(child=serializers.CharField())
+    config = serializers.DictField(required=False, default=dict)
+    preset = serializers.ChoiceField(choices=["quick", "sensible"], default="sensible")
+    name = serializers.CharField(required=False, default="", allow_blank=True, max_length=200)
+
+
+class RunEventSerializer(serializers.ModelSerializer[RunEvent]):
+    """`superseded`: past the checkpoint from which a later attempt resumed."""
+
+    class Meta:
+        model = RunEvent
+        fields = ["id", "attempt", "seq", "time", "kind", "step", "data", "superseded"]
+        read_only_fields = fields
+
+
+def _plain(request: Request) -> HttpRequest:
+    """access.py asks for no more than the user, which DRF's request has too."""
+    return cast(HttpRequest, request)
+
+
+def _fetch(request: Request, pk: int) -> Run:
+    rows = Run.objects.select_related("workspace").prefetch_related("inputs")
+    return access.fetch(_plain(request), rows, Role.LEAD, pk=pk)
+
+
+def _rows(inputs: dict[str, str]) -> dict[str, Given]:
+    """Numbers as the rows that they mean; whether those may be used is create_run's to say."""
+    found: dict[str, Given] = {}
+    for name, value in inputs.items():
+        is_number = value.isascii() and value.isdecimal()
+        if name == "snapshot":
+            rows = Snapshot.objects.select_related("dataset__workspace")
+            snapshot = rows.filter(pk=value).first() if is_number else None
+            if snapshot is None:
+                raise Refused("There is no such snapshot in this workspace.")
+            found[name] = snapshot
+        elif is_number:
+            run = Run.objects.filter(pk=value).first()
+            if run is None:
+                raise Refused(f"There is no run {value} in this workspace.")
+            found[name] = run
+        else:
+            found[name] = value
+    return found
+
+
+class Runs(GenericAPIView[Run]):
+    serializer_class = RunSerializer
+    queryset = Run.objects.none()
+
+    @extend_schema(operation_id="runs_list", responses=RunSerializer(many=True))
+    def get(self, request: Request, slug: str) -> Response:
+        workspace = access.workspace(_plain(request), slug, Role.LEAD)
+        rows = workspace.runs.select_related("workspace").prefetch_related("inputs")
+        page = self.paginate_queryset(rows)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    @extend_schema(
+        operation_id="runs_create", request=NewRunSerializer, responses={202: RunSerializer}
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        """Preflight, then queue. What the preflight refuses is refused here."""
+        workspace = access.workspace(_plain(request), slug, Role.LEAD)
+        given = NewRunSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        values = given.validated_data
+        preset = runs.preset_values(values["recipe"], values["preset"])
+        asked: dict[str, Any] = {
+            "workspace": workspace,
+            "recipe": values["recipe"],
+            "config": preset | values["config"],
+            "inputs": _rows(values["inputs"]),
+        }
+        try:
+            preflights.refuse_if_refused(preflights.preflight(**asked))
+            run = runs.create_run(user=request.user, name=values["name"], **asked)
+        except ConfigError as error:
+            raise ValidationError({name: [text] for name, text in error.errors.items()}) from None
+        return Response(self.get_serializer(run).data, status=202)
+
+
+class OneRun(GenericAPIView[Run]):
+    serializer_class = RunSerializer
+    queryset = Run.objects.none()
+
+    @extend_schema(operation_id="runs_retrieve")
+    def get(self, request: Request, pk: int) -> Response:
+        return Response(self.get_serializer(_fetch(request, pk)).data)
+
+
+class CancelRun(GenericAPIView[Run]):
+    serializer_class = RunSerializer
+    queryset = Run.objects.none()
+
+    @extend_schema(operation_id="runs_cancel", request=None)
+    def post(self, request: Request, pk: int) -> Response:
+        """At once where nothing works on it, else at its next checkpoint (state: stopping)."""
+        run = runs.cancel(_fetch(request, pk), by=str(request.user))
+        return Response(self.get_serializer(run).data)
+
+
+class ResumeRun(GenericAPIView[Run]):
+    serializer_class = RunSerializer
+    queryset = Run.objects.none()
+
+    @extend_schema(operation_id="runs_resume", request=None)
+    def post(self, request: Request, pk: int) -> Response:
+        run = runs.resume(_fetch(request, pk), by=str(request.user))
+        return Response(self.get_serializer(run).data)
+
+
+class RunEvents(GenericAPIView[RunEvent]):
+    serializer_class = RunEventSerializer
+    queryset = RunEvent.objects.none()
+
+    @extend_schema(operation_id="runs_events", responses=RunEventSerializer(many=True))
+    def get(self, request: Request, pk: int) -> Response:
+        page = self.paginate_queryset(_fetch(request, pk).events.all())
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
