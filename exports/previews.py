@@ -67,12 +67,15 @@ def compute(pk: int) -> None:
         result["selection"] = dataset.selection
         result["seconds"] = round(time.monotonic() - began, 2)
         mine.update(state="done", key=key, result=result, reason="", computed=timezone.now())
-    except SelectionError as error:
-        mine.update(state="failed", key="", reason=str(error), computed=timezone.now())
     except Exception as error:  # a worker outlives whatever a look dies of
-        log.warning("preview failed", extra={"dataset": pk}, exc_info=error)
-        reason = f"It broke off ({type(error).__name__}: {error}); the log has more."
-        mine.update(state="failed", key="", reason=reason, computed=timezone.now())
+        if isinstance(error, SelectionError):
+            reason = f"{error}."
+        else:
+            log.warning("preview failed", extra={"dataset": pk}, exc_info=error)
+            reason = f"It broke off ({type(error).__name__}: {error}); the log has more."
+        # The rules that failed are kept, so that they are not tried again at every look.
+        result = {"selection": dataset.selection}
+        mine.update(state="failed", key="", reason=reason, result=result, computed=timezone.now())
 
 
 def _beat(mine: QuerySet[Preview]) -> None:

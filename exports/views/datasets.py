@@ -161,7 +161,7 @@ def _figures(request: HttpRequest, dataset: Dataset, preview: Preview) -> dict[s
     """The last look: shown with its age, also while a new one is under way."""
     template = request.GET.get("template", "chatml")
     template = template if template in chat.TEMPLATES else "chatml"
-    result = preview.result
+    result = preview.result if "counts" in preview.result else {}
     rows = result.get("samples", [])
     asked = request.GET.get("row", "")
     place = int(asked[:6]) % len(rows) if rows and asked.isascii() and asked.isdigit() else 0
