@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
 
 from annotation import access, queue
-from annotation.models import Import, Project, Role, Stage, Workspace
+from annotation.models import Import, Project, Role, Stage, User, Workspace
 
 UNDER_WAY = [Import.State.QUEUED, Import.State.RUNNING]
 
@@ -40,6 +40,12 @@ def _current(request: HttpRequest, workspaces: list[Workspace]) -> Workspace:
     return next((each for each in workspaces if each.slug == wanted), workspaces[0])
 
 
+def _where_they_were(user: User, waiting: list[tuple[Stage, int]]) -> tuple[Stage, int] | None:
+    """The stage that the person worked in last, if work waits there; else the first that waits."""
+    last = user.submissions.order_by("-pk").values_list("stage", flat=True).first()
+    return next((row for row in waiting if row[0].pk == last), waiting[0] if waiting else None)
+
+
 @login_required
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
@@ -53,7 +59,7 @@ def home(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {
         "workspaces": workspaces,
         "waiting": waiting,
-        "continue": waiting[0] if waiting else None,
+        "continue": _where_they_were(request.user, waiting),  # type: ignore[arg-type]
     }
     if request.role >= Role.LEAD:  # type: ignore[attr-defined]
         context["projects"] = overview(_projects(current))

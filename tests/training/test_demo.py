@@ -231,6 +231,13 @@ def test_every_page_has_something_on_it(demo):
             assert text in page.content.decode(), (name, text)
 
 
+def test_ana_goes_on_where_she_was(demo):
+    client = Client()
+    client.force_login(User.objects.get(name="Ana"))
+    page = client.get(reverse("annotation:home")).content.decode()
+    assert "<b>Rank, Support desk</b>" in page
+
+
 def test_a_second_call_changes_nothing(demo):
     def state() -> dict[str, int]:
         models = (User, Prompt, Response, Item, Submission, Dataset, Snapshot, Run)

@@ -91,7 +91,7 @@ WORK = {
             "Rank",
             "Which answer would you want to get? Judge help first, then correctness, then tone.",
             ("Ana", "Bea", "Caio"),
-            43,
+            30,
             (0.55, 1.0),
             overlap=2,
             skips={("support-017", "Ana"): ("expertise", "Spanish again, sorry.")},

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from annotation import importing, people, projects, queue
-from annotation.models import Membership, Role, Stage, User, Workspace
+from annotation.models import Membership, Project, Role, Stage, User, Workspace
 from exports import datasets, previews, snapshots
 from exports.models import Dataset
 from training import runs
@@ -94,8 +94,9 @@ def load_people_and_work() -> bool:
     workspace = people.create_workspace(name="Demo", owner=cast["Olga"], slug=SLUG)
     for name, role in story.PEOPLE.items():
         people.add_member(workspace=workspace, user=cast[name], role=role)
-    for topic in TOPICS:
-        load_project(topic, workspace, cast)
+    made = [(topic, load_project(topic, workspace, cast)) for topic in TOPICS]
+    for topic, project in reversed(made):  # so that the first project is where they were last
+        load_work(topic, project, cast)
     return True
 
 
@@ -111,7 +112,8 @@ def person(name: str, role: Role, password: str) -> User:
     return user
 
 
-def load_project(topic: Topic, workspace: Workspace, cast: dict[str, User]) -> None:
+def load_project(topic: Topic, workspace: Workspace, cast: dict[str, User]) -> Project:
+    """The project with its guidelines and prompts."""
     project = projects.create_project(
         workspace=workspace,
         name=topic.name,
@@ -120,13 +122,18 @@ def load_project(topic: Topic, workspace: Workspace, cast: dict[str, User]) -> N
         guidelines=topic.guidelines,
         author=cast["Lee"],
     )
-    rows = {row.record.external_id: row for row in topic.rows()}
     importing.add_records(
         project=project,
-        records=[row.record for row in rows.values()],
+        records=[row.record for row in topic.rows()],
         source=f"{topic.slug}.jsonl",
         user=cast["Lee"],
     )
+    return project
+
+
+def load_work(topic: Topic, project: Project, cast: dict[str, User]) -> None:
+    """The stages, and what was done in them."""
+    rows = {row.record.external_id: row for row in topic.rows()}
     stages: list[tuple[story.Work, Stage]] = []
     for work in story.WORK[topic.slug]:
         stage = projects.create_stage(project=project, **story.stage_options(work))
