@@ -1,0 +1,286 @@
+"""How quickly work is handed out and taken in, and whether anything is given twice.
+
+    .venv/bin/python benchmarks/queue.py --prompts 1000 --annotators 16 --seconds 60
+    .venv/bin/python benchmarks/queue.py --database postgresql --url postgres://…
+
+Starts the web server as `make run` does, on a free port and with a home of its own; logs the
+annotators in over HTTP; half of them write, half rank, as fast as the server answers. Prints JSON.
+`next` is GET of the work page; `submit` is the POST, whose answer holds the next item. A cycle is
+one submit; its CPU is that of the server's processes (with PostgreSQL: without the database's)."""
+
+import argparse
+import http.client
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+ROOT = Path(__file__).resolve().parent.parent
+PASSWORD = "a long password"
+WORDS = """model answer question table write explain short list number reason data change river
+    engine signal simple careful describe check compare result""".split()  # noqa: SIM905
+# Not this folder: its queue.py would stand in for the standard library's.
+sys.path[0] = str(ROOT)
+
+
+def words(rng: random.Random, characters: int) -> str:
+    out: list[str] = []
+    size = 0
+    while size < characters:
+        out.append(rng.choice(WORDS))
+        size += len(out[-1]) + 1
+    return " ".join(out)[:characters]
+
+
+def set_up(prompts: int, annotators: int, overlap: int) -> list[int]:
+    """A write project and a rank project over `prompts` prompts each; returns the two stages."""
+    import django
+
+    django.setup()
+    from django.contrib.auth.hashers import make_password
+
+    from annotation.models import (
+        Membership,
+        Project,
+        Prompt,
+        Response,
+        Role,
+        Stage,
+        User,
+        Workspace,
+    )
+    from annotation.text import prompt_fingerprint, root_key, text_fingerprint
+
+    rng = random.Random(1)
+    workspace = Workspace.objects.create(name="Bench", slug="bench", salt="bench")
+    hashed = make_password(PASSWORD)
+    for n in range(annotators):
+        user = User.objects.create(email=f"a{n}@bench.example", name=f"A{n}", password=hashed)
+        Membership.objects.create(workspace=workspace, user=user, role=Role.ANNOTATOR)
+    stages = []
+    for kind, length in (("write", 200), ("rank", 150)):
+        project = Project.objects.create(workspace=workspace, name=kind, slug=kind)
+        pool = [words(rng, length) for _ in range(997)]
+        texts = [words(rng, 225) for _ in range(1009)]
+        answers = [(text, text_fingerprint(text)) for text in texts]
+        for start in range(0, prompts, 1000):
+            rows = []
+            for n in range(start, min(start + 1000, prompts)):
+                messages = [{"role": "user", "content": f"[{n}] {pool[n % 997]}"}]
+                rows.append(
+                    Prompt(
+                        project=project,
+                        external_id=str(n),
+                        messages=messages,
+                        fingerprint=prompt_fingerprint("", messages, ""),
+                        root_key=root_key(messages),
+                    )
+                )
+            rows = Prompt.objects.bulk_create(rows)
+            if kind == "rank":
+                Response.objects.bulk_create(
+                    Response(prompt=row, text=text, origin="imported", fingerprint=print_)
+                    for n, row in enumerate(rows, start)
+                    for text, print_ in (answers[n % 1009], answers[(n * 5 + 1) % 1009])
+                )
+        stage = Stage.objects.create(project=project, kind=kind, name=kind, overlap=overlap)
+        stages.append(stage.pk)
+    return stages
+
+
+def count_wrong() -> dict[str, int]:
+    """What must be nought: items given to more than they need, and closed with a free place."""
+    from django.db.models import Count, F, Q
+
+    from annotation.models import Item
+
+    holding = Q(submissions__state__in=["claimed", "draft", "submitted"])
+    items = Item.objects.annotate(holding=Count("submissions", filter=holding))
+    return {
+        "beyond_overlap": items.filter(holding__gt=F("needed")).count(),
+        "closed_with_a_free_place": items.filter(open=False, taken__lt=F("needed")).count(),
+    }
+
+
+class Person:
+    """A browser: one kept-alive connection, cookies, and the form of the page it is on."""
+
+    def __init__(self, port: int) -> None:
+        self.http = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self.cookies: dict[str, str] = {}
+
+    def call(self, method: str, path: str, data: dict[str, Any] | None = None) -> tuple[int, str]:
+        head = {"Cookie": "; ".join(f"{k}={v}" for k, v in self.cookies.items())}
+        if data is not None:
+            head["Content-Type"] = "application/x-www-form-urlencoded"
+            head["HX-Request"] = "true"
+            head["X-CSRFToken"] = self.cookies.get("csrftoken", "")
+        self.http.request(method, path, urlencode(data) if data is not None else None, head)
+        answer = self.http.getresponse()
+        body = answer.read().decode()
+        for line in answer.headers.get_all("Set-Cookie") or []:
+            for name, morsel in SimpleCookie(line).items():
+                self.cookies[name] = morsel.value
+        return answer.status, body
+
+    def log_in(self, number: int) -> None:
+        self.call("GET", "/login/")
+        form = {"username": f"a{number}@bench.example", "password": PASSWORD}
+        status, _ = self.call("POST", "/login/", form)
+        assert status == 302, f"login answered {status}"
+
+
+def annotate(port: int, number: int, stage: int, until: list[float], out: dict[str, Any]) -> None:
+    rng = random.Random(number)
+    person = Person(port)
+    person.log_in(number)
+    path = f"/stages/{stage}/work/"
+    out["ready"].release()
+    out["go"].wait()
+    page = ""
+    while time.monotonic() < until[0]:
+        if rng.random() < 0.1 or not page:
+            started = time.perf_counter()
+            status, page = person.call("GET", path)
+            out["next"].append(time.perf_counter() - started)
+            if status != 200:
+                out["errors"].append(status)
+        found = re.search(r'name="submission" value="(\d+)"', page)
+        if not found:
+            return  # nothing left
+        version = re.search(r'name="version" value="(\d+)"', page)
+        form: dict[str, Any] = {"submission": found[1], "version": version[1] if version else 0}
+        form |= {"seconds": 12}
+        if 'name="strength"' in page:
+            form["strength"] = rng.choice([-3, -1, 0, 2, 4])
+        else:
+            form["text"] = words(rng, 400)
+        started = time.perf_counter()
+        status, page = person.call("POST", path, form)
+        out["submit"].append(time.perf_counter() - started)
+        if status != 200:
+            out["errors"].append(status)
+            page = ""
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU of a process and of its children, the finished ones included."""
+    import psutil
+
+    total = 0.0
+    process = psutil.Process(pid)
+    for one in [process, *process.children(recursive=True)]:
+        used = one.cpu_times()
+        total += used.user + used.system
+    return total
+
+
+def percentile(values: list[float], share: float) -> float:
+    """In milliseconds."""
+    if not values:
+        return 0.0
+    return round(1000 * sorted(values)[min(int(len(values) * share), len(values) - 1)], 1)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def serve(port: int, log: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--workers", "1"]
+    command += ["--threads", "4", "--bind", f"127.0.0.1:{port}", "config.wsgi"]
+    with log.open("wb") as file:
+        server = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=file)
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return server
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit(f"The server did not start: {log.read_text()[-2000:]}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--prompts", type=int, default=10_000)
+    parser.add_argument("--annotators", type=int, default=16)
+    parser.add_argument("--overlap", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--url", help="DATABASE_URL of an empty PostgreSQL database")
+    options = parser.parse_args()
+    if options.database == "postgresql" and not options.url:
+        parser.error("--database postgresql needs --url postgres://user@host/an_empty_database")
+    with tempfile.TemporaryDirectory(prefix="annotune-bench-") as home:
+        print(json.dumps({"benchmark": "queue", "rows": [row(options, Path(home))]}))
+
+
+def row(options: argparse.Namespace, home: Path) -> dict[str, Any]:
+    os.environ |= {
+        "ANNOTUNE_HOME": str(home),
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "LOG_LEVEL": "WARNING",
+    }
+    os.environ.pop("DATABASE_URL", None)
+    if options.url:
+        os.environ["DATABASE_URL"] = options.url
+    migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+    subprocess.run(migrate, cwd=ROOT, check=True)
+    stages = set_up(options.prompts, options.annotators, options.overlap)
+    port = free_port()
+    server = serve(port, home / "server.log")
+    try:
+        until = [0.0]
+        out: dict[str, Any] = {"next": [], "submit": [], "errors": []}
+        out |= {"ready": threading.Semaphore(0), "go": threading.Event()}
+        people = [
+            threading.Thread(target=annotate, args=(port, n, stages[n % 2], until, out))
+            for n in range(options.annotators)
+        ]
+        for person in people:
+            person.start()
+        for _ in people:
+            out["ready"].acquire()
+        before, started = cpu_of(server.pid), time.monotonic()
+        until[0] = started + options.seconds
+        out["go"].set()
+        for person in people:
+            person.join()
+        wall, cpu = time.monotonic() - started, cpu_of(server.pid) - before
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(30)
+    cycles = len(out["submit"])
+    return {
+        "database": options.database,
+        "prompts": options.prompts,
+        "annotators": options.annotators,
+        "overlap": options.overlap,
+        "next_p50_ms": percentile(out["next"], 0.5),
+        "next_p95_ms": percentile(out["next"], 0.95),
+        "submit_p50_ms": percentile(out["submit"], 0.5),
+        "submit_p95_ms": percentile(out["submit"], 0.95),
+        "cycles_per_s": round(cycles / wall, 1),
+        "cpu_ms_per_cycle": round(1000 * cpu / max(cycles, 1), 1),
+        "errors": len(out["errors"]),
+        **count_wrong(),
+        "cycles": cycles,
+        "seconds": round(wall, 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
