@@ -9,18 +9,28 @@ from annotation.models import Prompt
 _ROLES = {"user", "assistant", "system", "tool"}
 
 
+class _Text(forms.CharField):
+    """Text as it was typed: browsers send CRLF for each line end, and ends are not stripped."""
+
+    widget = forms.Textarea
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(strip=False, **kwargs)
+
+    def to_python(self, value: Any) -> str:
+        return str(super().to_python(value)).replace("\r\n", "\n")
+
+
 class PromptForm(forms.Form):
     """The last turn in a field of its own; the turns before it as JSON, for those who need it."""
 
-    question = forms.CharField(
-        label="Prompt", widget=forms.Textarea, help_text="What is to be answered."
-    )
-    system = forms.CharField(
+    question = _Text(label="Prompt", help_text="What is to be answered.")
+    system = _Text(
         required=False,
         widget=forms.Textarea(attrs={"rows": 2}),
         help_text="The system message, if there is one.",
     )
-    context = forms.CharField(
+    context = _Text(
         required=False,
         widget=forms.Textarea(attrs={"rows": 3}),
         help_text="Text that the answer should rest on.",
@@ -52,8 +62,14 @@ class PromptForm(forms.Form):
         self.prompt = prompt
         if prompt is not None:
             del self.fields["external_id"]
-            # A document has no messages and no question.
-            self.fields["question"].required = bool(prompt.messages)
+            # A document has no question, nor has a turn that only calls a tool.
+            self.fields["question"].required = bool(prompt.question)
+
+    def clean_question(self) -> str:
+        question = str(self.cleaned_data["question"])
+        if self.fields["question"].required and not question.strip():
+            raise forms.ValidationError("This field is required.")
+        return question
 
     def clean_earlier(self) -> list[dict[str, Any]]:
         turns = self.cleaned_data["earlier"] or []
@@ -75,16 +91,23 @@ class PromptForm(forms.Form):
         return metadata
 
     def content(self) -> dict[str, Any]:
-        """What the acts take. The last turn keeps what it has besides its text."""
+        """What the acts take. What was not changed stays as it is stored, to the last blank."""
         data = self.cleaned_data
-        last = {"role": "user"}
-        if self.prompt is not None and self.prompt.messages:
-            last = self.prompt.messages[-1]
-        question = data["question"]
-        messages = [*data["earlier"], {**last, "content": question}] if question else []
         return {
-            "messages": messages,
-            "system": data["system"],
-            "context": data["context"],
+            "messages": [*data["earlier"], *self._last_turn(data["question"])],
+            "system": self._text("system", data["system"]),
+            "context": self._text("context", data["context"]),
             "metadata": data["metadata"],
         }
+
+    def _last_turn(self, question: str) -> list[dict[str, Any]]:
+        """The turn keeps what it has besides its text."""
+        last = self.prompt.messages[-1:] if self.prompt else []
+        if self.prompt and question == self.prompt.question.replace("\r\n", "\n"):
+            return last
+        turn = last[0] if last else {"role": "user"}
+        return [{**turn, "content": question.strip()}]
+
+    def _text(self, field: str, value: str) -> str:
+        stored = str(getattr(self.prompt, field, ""))
+        return stored if value == stored.replace("\r\n", "\n") else value.strip()
