@@ -5,18 +5,19 @@ from typing import Any
 from rest_framework.exceptions import ValidationError
 
 from annotation import importing
+from annotation.errors import Refused
 from annotation.importing import Answer, RankingIn, Record
 from annotation.models import Project, User
 from annotation.serializers import PromptIn, PromptsIn
 
 MOST = 10_000  # rows a request
+PATIENCE = 5.0  # seconds for which a request waits for another import to end
 
 
 def upsert(*, project: Project, user: User, data: Any) -> dict[str, Any]:
     """The importer's report, its lines counted from 1 as the rows were sent.
 
-    All or nothing unless `skip_bad`: raises ValidationError with every row whose shape is wrong,
-    or Refused with the importer's first reasons."""
+    All or nothing unless `skip_bad`: raises Refused, which names every refused row."""
     rows = data.get("prompts") if isinstance(data, dict) else None
     if not isinstance(rows, list) or not rows:
         raise ValidationError({"prompts": "Send a list of at least one prompt."})
@@ -25,7 +26,9 @@ def upsert(*, project: Project, user: User, data: Any) -> dict[str, Any]:
     frame = PromptsIn(data={**data, "prompts": [{}]})
     frame.is_valid(raise_exception=True)
     skip_bad = frame.validated_data["skip_bad"]
-    records, lines, bad = [], [], []
+    records: list[Record] = []
+    lines: list[int] = []
+    bad: list[dict[str, Any]] = []
     for line, row in enumerate(rows, 1):
         sent = PromptIn(data=row)
         if sent.is_valid():
@@ -34,14 +37,15 @@ def upsert(*, project: Project, user: User, data: Any) -> dict[str, Any]:
         else:
             bad.append({"line": line, "reason": _reason(sent.errors)})
     if bad and not skip_bad:
-        raise ValidationError({"detail": "Nothing was taken.", "refused": bad[:100]})
+        first = f"row {bad[0]['line']}: {bad[0]['reason']}"
+        raise Refused(f"Nothing was taken: {len(bad)} of {len(rows)} refused. First, {first}", bad)
     report = importing.add_records(
         project=project,
         records=records,
         source=frame.validated_data["source"],
         user=user,
         skip_bad=skip_bad,
-        patience=5,
+        patience=PATIENCE,
     )
     for entry in [*report["refused"], *report["notes"]]:
         if entry["line"]:
@@ -71,7 +75,7 @@ def _reason(errors: Any) -> str:
         if isinstance(errors, dict):
             key, errors = next(iter(errors.items()))
             if key != "non_field_errors":
-                where.append(str(key))
+                where.append(str(key + 1 if isinstance(key, int) else key))
             continue
         place = next(index for index, error in enumerate(errors) if error)
         if isinstance(errors[place], dict | list):

@@ -1,5 +1,13 @@
 """The one exception of this app: an act that is refused, in words for the person who asked."""
 
+from typing import Any
+
 
 class Refused(Exception):
-    """Says what was refused, why, and what to do instead. Pages show it, the API answers 400."""
+    """Says what was refused, why, and what to do instead. Pages show it, the API answers 400.
+
+    `rows`: where many were handed in, [{"line", "reason"}] of those that were refused."""
+
+    def __init__(self, message: str, rows: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(message)
+        self.rows = rows or []

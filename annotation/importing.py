@@ -268,7 +268,7 @@ def add_records(
     import_row.refresh_from_db()
     _next(project.pk)
     if import_row.state != State.DONE:
-        raise Refused(import_row.reason)
+        raise Refused(import_row.reason, rows=import_row.report.get("refused"))
     return import_row.report
 
 
