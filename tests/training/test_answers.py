@@ -1,0 +1,124 @@
+"""A model's answers: which prompts, what the model is given, and how they come back."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from annotation import importing, queue
+from annotation.errors import Refused
+from annotation.models import Item, Prompt, Response, Stage
+from annotation.records import Answer, RankingIn, Record
+from training import answers, endings, supervisor
+from training.models import Run
+
+
+@pytest.fixture
+def model(make_run, cast):
+    run = make_run(state="running")
+    endings.succeed(run, result={"artifact": {"kind": "adapter"}})
+    run.artifact.mkdir(parents=True)
+    return run
+
+
+def given(run: Run) -> list[dict]:
+    """What the model is given."""
+    lines = Path(run.inputs.get(name="prompts").path).read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def prompts(cast):
+    rows = [
+        Record(
+            external_id=f"p{n}",
+            messages=[{"role": "user", "content": f"Question {n}?"}],
+            system="Be kind." if n == 1 else "",
+            context="The shop opens at nine." if n == 1 else "",
+            answers=[Answer("Yes, of course.", "a"), Answer("No, never.", "b")],
+            rankings=[RankingIn("rater", [[0], [1]])] if n == 2 else [],
+        )
+        for n in (1, 2, 3)
+    ]
+    importing.add_records(project=cast.project, records=rows, source="test", user=cast.lee)
+    return list(Prompt.objects.order_by("pk"))
+
+
+def ask(cast, model, **more) -> Run:
+    return answers.queue_answers(project=cast.project, model=model, user=cast.lee, **more)
+
+
+def work(run: Run, engine) -> Run:
+    supervisor.supervise(run.pk, engine=engine, poll=0.02, closing=threading.Event())
+    run.refresh_from_db()
+    return run
+
+
+def test_the_whole_way_and_back(cast, model, prompts, engine) -> None:
+    rank = Stage.objects.create(project=cast.project, kind="rank", name="Rank")
+    queue.fill(rank)
+    ranked = Item.objects.filter(stage=rank).count()
+    run = work(ask(cast, model), engine("quick"))
+    assert run.state == "succeeded", run.reason
+    assert run.result["delivered"]["answers"] == 3
+    name = f"run {model.pk} · {model.name}"
+    rows = Response.objects.filter(origin="model", author_name=name)
+    assert {row.prompt_id: row.text for row in rows} == {
+        prompt.pk: f"An answer to {prompt.pk}." for prompt in prompts
+    }
+    queue.fill(rank)
+    items = Item.objects.filter(stage=rank)
+    assert items.count() >= ranked
+    newest = [items.filter(prompt=prompt).order_by("-round").first() for prompt in prompts]
+    assert all(set(rows.values_list("pk", flat=True)) & set(item.candidates) for item in newest)
+
+
+def test_what_the_model_is_given(cast, model, prompts) -> None:
+    run = ask(cast, model)
+    rows = given(run)
+    assert [row["key"] for row in rows] == [str(prompt.pk) for prompt in prompts]
+    first = rows[0]["messages"]
+    assert first[0] == {"role": "system", "content": "Be kind."}
+    assert "The shop opens at nine." in first[1]["content"] and "Question 1?" in first[1]["content"]
+
+
+def test_only_what_it_has_not_answered(cast, model, prompts, engine) -> None:
+    work(ask(cast, model, limit=2), engine("quick"))
+    again = ask(cast, model)
+    assert len(given(again)) == 1
+    work(again, engine("quick"))
+    with pytest.raises(Refused, match="has answered every prompt"):
+        ask(cast, model)
+    assert Run.objects.filter(recipe="answer").count() == 2
+
+
+def test_retired_prompts_and_documents_are_left_alone(cast, model, prompts) -> None:
+    Prompt.objects.filter(pk=prompts[0].pk).update(retired="2026-01-01T00:00Z")
+    Prompt.objects.filter(pk=prompts[1].pk).update(messages=[])
+    assert len(given(ask(cast, model))) == 1
+
+
+def test_delivered_twice_is_delivered_once(cast, model, prompts, engine) -> None:
+    run = work(ask(cast, model), engine("quick"))
+    before = Response.objects.count()
+    assert answers.deliver(run)["answers"] == 0
+    assert Response.objects.count() == before
+
+
+def test_keys_of_another_workspace_reach_nothing(cast, model, prompts, engine) -> None:
+    run = ask(cast, model)
+    run.artifact.mkdir(parents=True)
+    (run.artifact / "answers.jsonl").write_text('{"key": "999999", "text": "Hello."}\n')
+    with pytest.raises(Refused, match="prompts are gone"):
+        answers.deliver(run)
+    (run.artifact / "answers.jsonl").write_text('{"key": "1; drop", "text": ""}\n')
+    with pytest.raises(Refused, match="no answer with any text"):
+        answers.deliver(run)
+
+
+def test_answers_that_cannot_be_taken_in_fail_the_run(cast, model, prompts, engine) -> None:
+    run = ask(cast, model)
+    Prompt.objects.update(retired="2026-01-01T00:00Z")
+    run = work(run, engine("quick"))
+    assert run.state == "failed" and "not taken in" in run.reason
