@@ -31,7 +31,7 @@ def token_log_probs(logits: Tensor, tokens: Tensor, temperature: float) -> Tenso
 
 def entropy(log_p: Tensor) -> Tensor:
     """Nats, of whole distributions: log_p [..., V] -> [...]."""
-    return -(log_p.exp() * log_p).sum(-1)
+    return torch.special.entr(log_p.exp()).sum(-1)  # a probability of 0 adds nothing
 
 
 # Reward ------------------------------------------------------------------------------------------
