@@ -83,8 +83,7 @@ def _context(
         context |= {
             "preview": found,
             "shown": [_shown(line, record) for line, rows in found.shown for record in rows][:20],
-            "can_start": bool(import_row.layout) and not found.error and found.rows > 0,
-            "start_words": _start_words(import_row, found),
+            "start": _start(import_row, found),
             "form": form
             or LayoutForm(
                 initial={
@@ -105,13 +104,21 @@ def _title(import_row: Import) -> str:
     return LAYOUTS[import_row.layout].title if import_row.layout in LAYOUTS else import_row.layout
 
 
-def _start_words(import_row: Import, found: importing.Preview) -> str:
-    """What the button does; a count only where the whole file was looked at."""
-    if import_row.state == Import.State.FAILED:
-        return "Try again"
-    if not found.complete:
-        return "Import"
-    return f"Import {found.good:,} {'row' if found.good == 1 else 'rows'}"
+def _start(import_row: Import, found: importing.Preview) -> dict[str, Any]:
+    """The button that starts it: its words, and whether it skips the bad rows that were seen.
+
+    A count only where the whole file was looked at."""
+    skips = bool(found.refused) and not import_row.skip_bad
+    if import_row.state == Import.State.FAILED and not skips:
+        words = "Try again"
+    elif skips:
+        words = f"Import the {found.good:,} good rows" if found.complete else "Import the good rows"
+    elif found.complete:
+        words = f"Import {found.good:,} {'row' if found.good == 1 else 'rows'}"
+    else:
+        words = "Import"
+    possible = bool(import_row.layout) and not found.error and found.good > 0
+    return {"possible": possible, "words": words, "skips": skips}
 
 
 def _shown(line: int | None, record: importing.Record) -> dict[str, Any]:
@@ -132,7 +139,7 @@ def _shown(line: int | None, record: importing.Record) -> dict[str, Any]:
         "context": record.context,
         "messages": record.messages,
         "answers": record.answers,
-        "rankings": record.rankings,
+        "question": record.messages[-1].get("content") or "" if record.messages else "",
         "orders": orders,
     }
 
@@ -173,7 +180,7 @@ def import_change(request: HttpRequest, pk: int) -> HttpResponse:
 def import_start(request: HttpRequest, pk: int) -> HttpResponse:
     import_row = _import(request, pk)
     try:
-        if import_row.state == Import.State.FAILED and request.POST.get("skip_bad"):
+        if request.POST.get("skip_bad") and not import_row.skip_bad:
             importing.configure(
                 import_row=import_row,
                 layout=import_row.layout,
