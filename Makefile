@@ -39,7 +39,7 @@ types: .venv/.tested
 
 test-default: .venv/.tested
 	@echo "== default: no torch, no network"
-	@$(PY) -m pytest -m "not recipe and not browser and not services"
+	@$(PY) -m pytest -m "not recipe and not browser and not services" --ignore=tests/recipes --ignore=tests/browser
 
 test-recipe: .venv/.tested
 	@echo "== recipe: torch, tiny models"

@@ -1,6 +1,7 @@
 """What the documents promise is what the code has."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,13 @@ def test_every_command_is_documented(command: str) -> None:
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
-def test_every_recipe_is_documented(recipe: str) -> None:
-    assert f"`{recipe}`" in REFERENCE
+def test_every_recipe_and_each_of_its_knobs_is_documented(recipe: str) -> None:
+    assert f"| `{recipe}` |" in REFERENCE
+    table = (ROOT / "docs" / "training.md").read_text("utf-8").partition(f"### `{recipe}`")[2]
+    table = table.partition("###")[0]
+    for knob in fields(RECIPES[recipe].config):
+        assert f"| `{knob.name}` | `{knob.default}` |" in table
+        assert knob.metadata["help"] in table
 
 
 def test_readme_names_the_two_commands_and_shows_pictures_that_exist() -> None:

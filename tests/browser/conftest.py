@@ -14,11 +14,11 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.chromium import find
-from tests.recipes.tiny import save_tiny_model
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PASSWORD = "a long password"
-PEOPLE = """
+PEOPLE = (
+    """
 from annotation import people
 from annotation.models import Membership, Role, User
 made = {}
@@ -28,7 +28,9 @@ acme = people.create_workspace(name="Acme", owner=made["Olga"])
 people.create_workspace(name="Other", owner=made["Otto"])
 for name, role in (("Lee", Role.LEAD), ("Ana", Role.ANNOTATOR), ("Bea", Role.ANNOTATOR)):
     Membership.objects.create(workspace=acme, user=made[name], role=role)
-""" % PASSWORD
+"""
+    % PASSWORD
+)
 
 
 def free_port() -> int:
@@ -64,7 +66,9 @@ def server(tmp_path_factory) -> Iterator[SimpleNamespace]:
 
     manage("migrate", "--verbosity", "0")
     manage("shell", "-c", PEOPLE)
-    save_tiny_model(home / "models" / "tiny")
+    # torch is loaded by a process of its own, not by this one.
+    build = f"from pathlib import Path; from tests.recipes.conftest import save_llama as s; s(Path({str(home / 'models' / 'tiny')!r}))"
+    subprocess.run([sys.executable, "-c", build], cwd=ROOT, env=env, check=True)
     log = (home / "serve.log").open("w")
     process = subprocess.Popen(
         [sys.executable, "manage.py", "serve"],
@@ -120,7 +124,7 @@ def log_in(server, browser):
         page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
         pages.append((page, errors))
         page.goto("/login/")
-        page.get_by_label("E-mail").fill(f"{name}@example.org")
+        page.get_by_label("E-mail address").fill(f"{name}@example.org")
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
         page.wait_for_url(lambda url: "/login" not in url)
