@@ -166,6 +166,8 @@ class StartForm(ConfigForm):
         if "reward" in RECIPES[recipe].inputs:
             self.fields["reward"] = reward = ModelField(label="Judged by reward model")
             reward.offer([("Runs", finished(workspace, "reward", under_way=True))])
+        rewards = self.fields.get("reward")
+        self.lacks_reward = isinstance(rewards, ModelField) and not rewards.given
         self.order_fields(self.field_order)
         self.has_snapshot = snapshots.exists()
         self.has_model = bool(model.given) or settings.ALLOW_HUB

@@ -139,7 +139,6 @@ def drawn(run: Run) -> list[dict[str, Any]]:
                         }
                         for each in lines
                     ],
-                    "main": (title, names) in known,
                 }
             )
     return found

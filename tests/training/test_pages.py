@@ -1,0 +1,333 @@
+"""The pages of runs and the panels on other pages: they work, show errors, and act."""
+
+import html
+import re
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from annotation import importing
+from annotation.records import Record
+from training import events, moves, preflights
+from training.models import Run, RunEvent
+
+FOUND = {
+    "ok": True,
+    "refusals": [],
+    "warnings": ["3 % of the rows are cut."],
+    "rows": {"train": 8, "validation": 1, "test": 4},
+    "lengths": {"edges": [0, 32, 64], "counts": [5, 3]},
+    "truncated_share": 0.03,
+    "untrainable_rows": 0,
+    "samples": [[["<|user|>Why?", False], ["Because <b>.", True]]],
+    "memory": {"needed_mib": 2048, "available_mib": 16000},
+    "steps": 30,
+    "seconds_estimate": 200,
+    "trainable_share": 0.018,
+}
+
+
+@pytest.fixture
+def lee(as_user, cast):
+    return as_user(cast.lee)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the preflight finds, and how often it was asked."""
+    found = {"says": FOUND, "times": 0}
+
+    def ask(*_):
+        found["times"] += 1
+        return found["says"]
+
+    monkeypatch.setattr(preflights, "_ask", ask)
+    return found
+
+
+def event(run, seq: int, kind: str, step: int = 0, **data) -> None:
+    RunEvent.objects.create(
+        run=run, attempt=run.attempt, seq=seq, time=timezone.now(), kind=kind, step=step, data=data
+    )
+
+
+def text(response) -> str:
+    return html.unescape(response.content.decode())
+
+
+@pytest.fixture
+def working(make_run):
+    run = make_run(state="running", started=timezone.now(), heartbeat=timezone.now(),
+                   step=12, total=30, phase="training", seconds_left=130)  # fmt: skip
+    for step in range(1, 13):
+        event(run, step, "metrics", step, values={"loss": 4 / step, "odd_name": step})
+    event(run, 90, "log", tail="line one\n<script>alert(1)</script>")
+    moves.note(run, "The worker died at 12:03:00 UTC; the run went on.", code="adopted")
+    event(run, 91, "sample", 10, prompt="Why <i>?", text="Because <b>.")
+    return run
+
+
+@pytest.fixture
+def finished(make_run):
+    return make_run(
+        state="succeeded",
+        result={
+            "metrics": {
+                "before": {"loss": 2.5, "token_accuracy": 0.4, "rows": 12},
+                "after": {"loss": 1.25, "token_accuracy": 0.6, "rows": 12},
+                "split": "test",
+            },
+            "samples": [{"prompt": "Why <i>?", "before": "No <b>.", "after": "Yes."}],
+            "artifact": {"kind": "adapter", "sha256": "ab" * 32},
+            "trainable_share": 0.018,
+        },
+    )
+
+
+def page(client, run):
+    return client.get(reverse("training:run", args=[run.pk]))
+
+
+def test_a_working_run(lee, working) -> None:
+    shown = text(page(lee, working))
+    for words in ("running", "12 of 30", "2 min left", "every 2s", "The worker died at 12:03:00"):
+        assert words in shown
+    assert '<svg class="chart"' in shown and "Odd name" in shown
+    raw = page(lee, working).content.decode()
+    assert "<script>alert" not in raw and "&lt;script&gt;alert" in raw
+    assert "<b>." not in raw and "Because &lt;b&gt;." in raw
+
+
+def test_it_polls_until_it_has_ended_and_then_loads_anew(lee, working) -> None:
+    url = reverse("training:run_live", args=[working.pk])
+    first = lee.get(url)
+    assert "HX-Refresh" not in first and f'hx-get="{url}"' in text(first)
+    Run.objects.update(state="failed", reason="The disk is full.", finished=timezone.now())
+    last = lee.get(url)
+    assert last["HX-Refresh"] == "true" and "hx-get" not in text(last)
+    assert "The disk is full." in text(last)
+
+
+def test_a_finished_run(lee, finished) -> None:
+    shown = text(page(lee, finished))
+    for words in ("2.5", "1.25", "better", "12 rows of the test split", str(finished.artifact),
+                  "LoRA (1.8 % of parameters)", "Let it answer"):  # fmt: skip
+        assert words in shown
+    assert "every 2s" not in shown and "Cancel" not in shown
+
+
+def test_accuracy_stands_beside_longer_wins(lee, make_run) -> None:
+    wins = {"share": 0.66, "low": 0.6, "high": 0.72}
+    after = {"accuracy": 0.71, "low": 0.65, "high": 0.77, "pairs": 40, "longer_wins": wins}
+    before = after | {"accuracy": 0.5, "low": 0.43, "high": 0.57}
+    run = make_run("reward", state="succeeded",
+                   result={"metrics": {"before": before, "after": after}})  # fmt: skip
+    shown = text(page(lee, run))
+    assert "0.71 (0.65 to 0.77)" in shown and "0.50 (0.43 to 0.57)" in shown
+    assert "the longer answer wins" in shown and "0.66 (0.60 to 0.72)" in shown
+    assert "40 pairs of the test split" in shown
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"metrics": {"before": None, "after": {"loss": "high"}}, "samples": "none"},
+        {"metrics": {"after": {"accuracy": None, "longer_wins": 3}}, "samples": [None, {}]},
+        {"artifact": {"kind": None}, "trainable_share": "x", "delivered": {}},
+    ],
+)
+def test_a_strange_result_is_shown_all_the_same(lee, make_run, result) -> None:
+    run = make_run(state="succeeded", result=events.clean(result))
+    assert page(lee, run).status_code == 200
+    assert lee.get(reverse("training:runs", args=["acme"])).status_code == 200
+
+
+def test_a_waiting_run_says_for_whom(lee, make_run, freeze) -> None:
+    first = make_run()
+    second = make_run(inputs={"init": first, "snapshot": freeze("sft")})
+    shown = text(page(lee, second))
+    assert f"run {first.pk}" in shown and "begins by itself" in shown
+
+
+def test_every_state_has_a_page(lee, make_run) -> None:
+    for state in Run.State:
+        run = make_run(state=state, reason="Because." if state in Run.ENDED else "")
+        assert state in text(page(lee, run))
+
+
+def test_superseded_points_are_not_drawn(lee, working) -> None:
+    working.events.filter(step__gt=6, kind="metrics").update(superseded=True)
+    shown = text(page(lee, working))
+    assert "at step 6" in shown and "at step 7" not in shown
+
+
+def test_a_long_history_is_thinned(lee, make_run, django_assert_max_num_queries) -> None:
+    run = make_run(state="running", started=timezone.now(), heartbeat=timezone.now())
+    RunEvent.objects.bulk_create(
+        RunEvent(run=run, attempt=1, seq=n, time=timezone.now(), kind="metrics", step=n,
+                 data={"values": {"loss": 1.0}})
+        for n in range(1, 9000)
+    )  # fmt: skip
+    with django_assert_max_num_queries(30):
+        response = page(lee, run)
+    assert len(response.content) < 100_000
+
+
+def test_the_list(lee, working, finished, client) -> None:
+    url = reverse("training:runs", args=["acme"])
+    shown = text(lee.get(url))
+    assert "loss 2.5 → 1.25" in shown and "2 min left" in shown and "every 3s" in shown
+    fragment = text(lee.get(url, headers={"HX-Request": "true"}))
+    assert "<html" not in fragment and "loss 2.5" in fragment
+
+
+def test_an_empty_list_says_what_to_do(lee) -> None:
+    assert "open a dataset, freeze it" in text(lee.get(reverse("training:runs", args=["acme"])))
+
+
+def test_cancel_and_resume(lee, working) -> None:
+    lee.post(reverse("training:run_cancel", args=[working.pk]))
+    working.refresh_from_db()
+    assert working.state == "stopping"
+    Run.objects.update(state="cancelled", finished=timezone.now())
+    refused = lee.post(reverse("training:run_resume", args=[working.pk]), follow=True)
+    assert "left no checkpoint" in text(refused)
+    (working.directory / "checkpoints" / "step-10").mkdir(parents=True)
+    assert "Resume" in text(page(lee, working))
+    lee.post(reverse("training:run_resume", args=[working.pk]))
+    working.refresh_from_db()
+    assert (working.state, working.attempt) == ("queued", 2)
+
+
+def test_the_home_panel(lee, working) -> None:
+    url = reverse("training:home_panel", args=["acme"])
+    assert working.name in text(lee.get(url)) and "every 3s" in text(lee.get(url))
+    Run.objects.update(state="succeeded")
+    assert "every 3s" not in text(lee.get(url))
+
+
+@pytest.fixture
+def panel(lee, freeze, base, sent):
+    """The Train panel of an SFT dataset: (url name) -> response, with fields as given."""
+    snapshot = freeze("sft")
+
+    def post(name: str, **fields):
+        data = {"sft-snapshot": snapshot.pk, "sft-model": f"path-{base}", "sft-preset": "quick"}
+        data |= {f"sft-{key}": value for key, value in fields.items()}
+        url = reverse(f"training:{name}", args=[snapshot.dataset.pk])
+        return lee.post(url, data, headers={"HX-Request": "true"})
+
+    post.dataset = snapshot.dataset
+    return post
+
+
+def test_the_panel_offers_what_there_is(lee, panel, finished) -> None:
+    shown = text(lee.get(reverse("training:dataset_panel", args=[panel.dataset.pk])))
+    for words in ("Support sft v1", "tiny", finished.name, "learning rate", "Peak learning rate",
+                  "RLHF", "missing in this workspace: preference, prompts"):  # fmt: skip
+        assert words in shown
+    assert 'placeholder="30"' in shown, "the quick preset's steps"
+
+
+def test_a_dataset_that_is_not_frozen(lee, panel) -> None:
+    panel.dataset.snapshots.update(state="failed")
+    shown = text(lee.get(reverse("training:dataset_panel", args=[panel.dataset.pk])))
+    assert "Freeze this dataset" in shown and "Start" not in re.findall(r"<button.*?>(.*?)<", shown)
+
+
+def test_no_base_model_yet(lee, panel, base, cast) -> None:
+    (base / "config.json").unlink()
+    url = reverse("training:dataset_panel", args=[panel.dataset.pk])
+    assert "Get the small model" in text(lee.get(url))
+    lee.post(reverse("training:get_model", args=["acme"]))
+    run = Run.objects.get(recipe="convert")
+    assert f"run {run.pk}" in text(lee.get(url))
+
+
+def test_preflight_shows_what_it_found(panel, asked) -> None:
+    shown = text(panel("preflight"))
+    for words in ("nothing against it", "3 % of the rows are cut.", "8 / 1 / 4", "30", "2.0 GB of",
+                  "<mark>Because <b>.</mark>", '<svg class="chart"'):  # fmt: skip
+        assert words in shown
+    assert not Run.objects.exists()
+
+
+def test_start_goes_to_the_runs_page(panel, asked, cast) -> None:
+    response = panel("start", learning_rate="1e-3")
+    run = Run.objects.get()
+    assert response["HX-Redirect"] == reverse("training:run", args=[run.pk])
+    assert (run.config["learning_rate"], run.config["max_steps"]) == (1e-3, 30)
+    assert run.created_by == cast.lee and asked["times"] == 1
+
+
+def test_a_refusal_of_the_preflight_blocks_the_start(panel, asked) -> None:
+    asked["says"] = FOUND | {"ok": False, "refusals": ["No row has a trainable token."]}
+    response = panel("start")
+    assert response.status_code == 422 and "No row has a trainable token." in text(response)
+    assert not Run.objects.exists()
+
+
+def test_a_wrong_knob_is_told_beside_it(panel, asked) -> None:
+    response = panel("start", learning_rate="fast", lora_rank="0")
+    assert response.status_code == 422
+    shown = text(response)
+    assert "'fast' is not a number" in shown and "0 is outside 1 to 512" in shown
+    assert 'value="fast"' in shown and "<details open>" in shown, "what was typed is kept"
+    assert asked["times"] == 0 and not Run.objects.exists()
+
+
+@pytest.mark.parametrize("model", ["path-/etc", "run-999", "", "path-../../x"])
+def test_a_model_that_was_not_offered(panel, asked, model) -> None:
+    assert panel("start", model=model).status_code == 422
+    assert not Run.objects.exists()
+
+
+def test_a_snapshot_of_another_workspace_is_not_offered(panel, asked, freeze, cast) -> None:
+    theirs = freeze("sft", workspace=cast.other, name="Theirs")
+    assert panel("start", snapshot=theirs.pk).status_code == 422
+
+
+def test_the_rlhf_button(lee, base, freeze, sent, cast) -> None:
+    made = {kind: freeze(kind) for kind in ("sft", "preference", "prompts")}
+    data = {f"rlhf-{kind}": snapshot.pk for kind, snapshot in made.items()}
+    data |= {"rlhf-model": f"path-{base}", "rlhf-preset": "quick"}
+    url = reverse("training:rlhf", args=[made["sft"].dataset.pk])
+    response = lee.post(url, data, headers={"HX-Request": "true"})
+    assert [run.recipe for run in Run.objects.order_by("pk")] == ["sft", "reward", "ppo"]
+    last = Run.objects.get(recipe="ppo")
+    assert response["HX-Redirect"] == reverse("training:run", args=[last.pk])
+    wrong = lee.post(url, data | {"rlhf-sft": made["prompts"].pk})
+    assert wrong.status_code == 422 and Run.objects.count() == 3
+
+
+def test_a_project_is_answered_from_both_sides(lee, finished, cast, sent) -> None:
+    form = reverse("training:run_answer", args=[finished.pk])
+    refused = lee.post(form, {"project": cast.project.pk})
+    assert refused.status_code == 400 and "has answered every prompt" in text(refused)
+    rows = [Record(external_id="a", messages=[{"role": "user", "content": "Why?"}])]
+    importing.add_records(project=cast.project, records=rows, source="test")
+    lee.post(form, {"project": cast.project.pk, "limit": "1"})
+    assert Run.objects.filter(recipe="answer").count() == 1
+    panel = reverse("training:project_panel", args=[cast.project.pk])
+    assert finished.name in text(lee.get(panel))
+    start = reverse("training:project_answer", args=[cast.project.pk])
+    assert lee.post(start, {"model": "run-999"}).status_code == 422
+    lee.post(start, {"model": f"run-{finished.pk}"})
+    assert Run.objects.filter(recipe="answer").count() == 2
+
+
+@pytest.mark.parametrize("name", ["run", "run_live", "run_log"])
+def test_who_may_look(check_roles, make_run, name) -> None:
+    check_roles(reverse(f"training:{name}", args=[make_run().pk]), at_least="lead")
+
+
+@pytest.mark.parametrize("name", ["run_cancel", "run_resume", "run_answer"])
+def test_who_may_act(check_roles, make_run, name) -> None:
+    check_roles(reverse(f"training:{name}", args=[make_run().pk]), at_least="lead", method="post")
+
+
+@pytest.mark.parametrize("name", ["preflight", "start", "rlhf"])
+def test_who_may_train(check_roles, freeze, name) -> None:
+    url = reverse(f"training:{name}", args=[freeze("sft").dataset.pk])
+    check_roles(url, at_least="lead", method="post")
