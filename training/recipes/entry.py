@@ -26,7 +26,9 @@ def main(recipe: str, work: Work) -> None:
         run = RunDir(sys.argv[1])
     except ValueError as error:
         sys.exit(str(error))
-    sys.exit(perform(recipe, work, run))
+    code = perform(recipe, work, run)
+    run.close()
+    sys.exit(code)
 
 
 def perform(recipe: str, work: Work, run: RunDir) -> int:

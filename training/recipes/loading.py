@@ -15,6 +15,7 @@ from peft import (
     PeftModel,
     TaskType,
     get_peft_model,
+    get_peft_model_state_dict,
     load_peft_weights,
     set_peft_model_state_dict,
 )
@@ -164,12 +165,14 @@ def lora_from_causal(model: PreTrainedModel, start: Start) -> PeftModel:
     config.inference_mode = False
     config.modules_to_save = [head_name(model)]
     peft = _peft(get_peft_model(model, config))
-    result: Any = set_peft_model_state_dict(peft, load_peft_weights(start.init.path, device="cpu"))
-    if result.unexpected_keys:
+    state = get_peft_model_state_dict(peft)
+    weights = load_peft_weights(start.init.path, device="cpu")
+    if unknown := weights.keys() - state.keys():
         raise ValueError(
             f"The adapter {start.init.path} has layers that {type(model).__name__} has not: "
-            f"{', '.join(result.unexpected_keys[:3])}."
+            f"{', '.join(sorted(unknown)[:3])}."
         )
+    set_peft_model_state_dict(peft, state | weights)
     return peft
 
 

@@ -127,6 +127,10 @@ class RunDir:
     def metrics(self, step: int, **values: float) -> None:
         self.event("metrics", step, values=values)
 
+    def close(self) -> None:
+        """Close events.jsonl; nothing can be said afterwards."""
+        self._events.close()
+
     def finish(self, state: str, reason: str = "", **result: Any) -> None:
         """Write result.json, last of all. `state`: succeeded, stopped (resumable) or failed."""
         assert state in ("succeeded", "stopped", "failed"), state
