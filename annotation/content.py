@@ -5,7 +5,8 @@ from typing import Any
 
 from annotation.errors import Refused
 
-MAX_CHARACTERS = 1_000_000
+MAX_CHARACTERS = 1_000_000  # of one text
+MAX_DRAFT = 2_000_000  # characters of a draft, all its parts together
 
 
 def checked_text(text: object, what: str = "answer", may_be_empty: bool = False) -> str:
@@ -85,3 +86,58 @@ def checked_messages(
         content = checked_text(message.get("content") or "", f"prompt's turn {place}", empty)
         edited.append({**before, "content": content} if not empty or content else dict(before))
     return edited
+
+
+def checked_ranking(content: Mapping[str, Any], shown: Sequence[int]) -> dict[str, Any]:
+    """{"order"} and, where it was asked for, {"strength"}."""
+    order = checked_order(content.get("order"), shown)
+    strength = checked_strength(content.get("strength"), order, shown)
+    return {"order": order} if strength is None else {"order": order, "strength": strength}
+
+
+def checked_correction(content: Mapping[str, Any], original: str) -> dict[str, Any]:
+    """{"text"}, with {"unchanged": True} if it says what the original says."""
+    text = original if content.get("unchanged") else checked_text(content.get("text"), "correction")
+    same = text.replace("\r\n", "\n") == original.replace("\r\n", "\n")
+    return {"text": text, "unchanged": True} if same else {"text": text}
+
+
+def checked_prompt(
+    content: Mapping[str, Any], messages: Sequence[Mapping[str, Any]], system: str, context: str
+) -> dict[str, Any]:
+    """Those of {"messages", "system", "context"} that were changed."""
+    changed: dict[str, Any] = {}
+    if content.get("messages") is not None:
+        edited = checked_messages(content["messages"], messages)
+        if edited != list(messages):
+            changed["messages"] = edited
+    for part, before in (("system", system), ("context", context)):
+        if content.get(part) is not None:
+            after = checked_text(content[part], part, may_be_empty=True)
+            if after != before:
+                changed[part] = after
+    return changed
+
+
+def checked_draft(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A draft is not judged. It is kept even if it holds what no database stores (that is made
+    visible, and refused when it is handed in); only its size has a limit."""
+    size = sum(len(text) for text in _texts(dict(content)))
+    if size > MAX_DRAFT:
+        raise Refused(f"The draft has {size:,} characters; at most {MAX_DRAFT:,} can be kept.")
+    return {key: _storable(part) for key, part in content.items()}
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    parts = list(value.values()) if isinstance(value, dict) else value
+    return [text for part in parts for text in _texts(part)] if isinstance(parts, list) else []
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {key: _storable(part) for key, part in value.items()}
+    return [_storable(part) for part in value] if isinstance(value, list) else value

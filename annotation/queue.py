@@ -19,7 +19,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from annotation.filling import fill, fill_gaps
-from annotation.models import Membership, Seat, Stage, Submission, User
+from annotation.models import Seat, Stage, Submission, User
 from annotation.ordering import overlap_changed, set_order, set_priority
 from annotation.places import expire, flag, hold, retake, take
 from annotation.progress import left_for, progress, waiting_for
@@ -54,34 +54,46 @@ NOT_MY_OWN = {
 
 def refusal(stage: Stage, user: User) -> str:
     """Why this person gets no work here, in words; empty if they may work."""
+    return _sit(stage, user)[0]
+
+
+def _sit(stage: Stage, user: User) -> tuple[str, Seat | None]:
+    """(refusal, the person's seat if they have one)."""
     if stage.kind not in WORKED or stage.state == Stage.State.IMPORTED:
-        return "Nobody works in this stage: it holds what was done elsewhere."
+        return "Nobody works in this stage: it holds what was done elsewhere.", None
     if stage.state != Stage.State.OPEN:
-        return "This stage is paused. What you have written is kept."
+        return "This stage is paused. What you have written is kept.", None
     if stage.project.archived:
-        return "This project is archived. What you have written is kept."
-    workspace = stage.project.workspace_id
-    if not Membership.objects.filter(workspace=workspace, user=user, is_active=True).exists():
-        return "You are not in this workspace."
-    if (
-        not stage.open_to_all
-        and not Seat.objects.filter(stage=stage, user=user, assigned=True).exists()
-    ):
-        return "This stage is for chosen people, and you are not among them. Ask a lead for a seat."
-    return ""
+        return "This project is archived. What you have written is kept.", None
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT s.id, s.assigned, s.cursors FROM annotation_membership m
+               LEFT JOIN annotation_seat s ON s.stage_id = %s AND s.user_id = m.user_id
+               WHERE m.workspace_id = %s AND m.user_id = %s AND m.is_active""",
+            [stage.pk, stage.project.workspace_id, user.pk],
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return "You are not in this workspace.", None
+    pk, assigned, cursors = row
+    if not stage.open_to_all and not assigned:
+        return "This stage is for chosen people, and you are not among them: ask a lead.", None
+    if pk is None:
+        return "", None
+    return "", Seat(pk=pk, stage=stage, user=user, assigned=assigned, cursors=json.loads(cursors))
 
 
 def claim(stage: Stage, user: User) -> Submission | None:
     """What the person works on next: what they hold already, else what they let expire and nobody
     took, else the next item of the queue. None: nothing for them now."""
-    if refusal(stage, user):
+    refused, seat = _sit(stage, user)
+    if refused:
         return None
-    if held := _held(stage, user):
-        return held
+    if mine := _mine(stage, user):
+        return mine
     expire(stage)
-    if back := _take_back(stage, user):
-        return back
-    seat, _ = Seat.objects.get_or_create(stage=stage, user=user)
+    if seat is None:
+        seat, _ = Seat.objects.get_or_create(stage=stage, user=user)
     if found := _next(stage, user, seat):
         return found
     # Dry: more prompts may wait, or one that was passed by; then once more without the cursors.
@@ -90,46 +102,45 @@ def claim(stage: Stage, user: User) -> Submission | None:
             return found
     if cache.add(f"gaps:{stage.pk}", 1, GAPS_AGAIN):
         fill_gaps(stage)
-    if seat.cursors.get("searched", 0) > time.time() - SEARCH_AGAIN:
-        return _next(stage, user, seat)
-    seat.cursors = {"searched": int(time.time())}
-    seat.save(update_fields=["cursors"])
+    if seat.cursors.get("searched", 0) < time.time() - SEARCH_AGAIN:
+        seat.cursors = {"searched": int(time.time())}
+        seat.save(update_fields=["cursors"])
     return _next(stage, user, seat)
 
 
-def _held(stage: Stage, user: User) -> Submission | None:
-    """The claim or draft that the person touched last, its lease renewed."""
-    held = (
-        Submission.objects.filter(stage=stage, user=user, state__in=["claimed", "draft"])
-        .order_by("-claimed_until")
-        .first()
-    )
-    now = timezone.now()
-    if held is None or held.claimed_until is None:
-        return None
-    if held.claimed_until > now + timedelta(minutes=stage.lease_minutes / 2):
-        return held
-    until = now + timedelta(minutes=stage.lease_minutes)
-    mine = Submission.objects.filter(pk=held.pk, state__in=["claimed", "draft"])
-    if not mine.update(claimed_until=until):
-        return None
-    held.claimed_until = until
-    return held
+def _mine(stage: Stage, user: User) -> Submission | None:
+    """What the person touched last of what they hold, its lease renewed; else an expired turn whose
+    place is still free, with what they had written."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT s.id FROM annotation_submission s
+               JOIN annotation_item i ON i.id = s.item_id
+               JOIN annotation_prompt p ON p.id = i.prompt_id
+               WHERE s.user_id = %s AND s.stage_id = %s
+                 AND s.state IN ('claimed', 'draft', 'expired')
+                 AND (s.state <> 'expired' OR (i.open AND p.retired IS NULL))
+               ORDER BY s.state = 'expired', s.claimed_until DESC, s.id DESC LIMIT 20""",
+            [user.pk, stage.pk],
+        )
+        rows = cursor.fetchall()
+    for (pk,) in rows:
+        if found := _again(stage, pk):
+            return found
+    return None
 
 
-def _take_back(stage: Stage, user: User) -> Submission | None:
-    """An expired turn of the person whose place is still free, with what they had written."""
-    expired = Submission.objects.filter(
-        stage=stage,
-        user=user,
-        state=Submission.State.EXPIRED,
-        item__open=True,
-        item__prompt__retired__isnull=True,
-    )
-    for submission in expired.order_by("-pk")[:20]:
-        with transaction.atomic():
-            if retake(submission.item_id):
-                return hold(submission, stage)
+def _again(stage: Stage, pk: int) -> Submission | None:
+    """One's own turn, with half of a lease before it at least; none if it is handed in by now."""
+    submission = Submission.objects.get(pk=pk)
+    half = timezone.now() + timedelta(minutes=stage.lease_minutes / 2)
+    if submission.claimed_until and submission.claimed_until > half:
+        return submission
+    with transaction.atomic():
+        submission = Submission.objects.select_for_update().get(pk=pk)
+        if submission.state in ("claimed", "draft"):
+            return hold(submission, stage)
+        if submission.state == "expired" and retake(submission.item_id):
+            return hold(submission, stage)
     return None
 
 

@@ -7,8 +7,8 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from django.db import transaction
-from django.db.models import Exists, F, OuterRef
+from django.db import connection, transaction
+from django.db.models import Exists, F, OuterRef, Q
 
 from annotation.candidates import Answer, Order, best_ranked, next_round, to_correct, to_rank
 from annotation.models import Item, Prompt, Ranking, Response, Stage, Submission
@@ -26,6 +26,49 @@ def answers_arrived(prompt_ids: Iterable[int]) -> None:
     for start in range(0, len(ids), CHUNK):
         with transaction.atomic():
             _refresh(ids[start : start + CHUNK])
+
+
+def answered(prompt: int, project: int) -> None:
+    """`answers_arrived` for one person's answer, which mostly concerns no other stage yet."""
+    others = Stage.objects.filter(project=project, kind__in=["correct", "rank"])
+    if others.filter(filled_to__gte=prompt).exclude(state=Stage.State.IMPORTED).exists():
+        answers_arrived([prompt])
+
+
+def ranked(item: Item, project: int) -> None:
+    """`answers_arrived` after an item's last ranking, if there is an answer that it did not show,
+    or a stage that corrects the best ranked one."""
+    if connection.vendor == "postgresql":  # whoever adds an answer now is waited for, or waits
+        Prompt.objects.select_for_update(no_key=True).filter(pk=item.prompt_id).first()
+    others = Response.objects.filter(prompt=item.prompt_id, withdrawn__isnull=True)
+    best = Stage.objects.filter(project=project, kind="correct", source=Stage.Source.BEST)
+    if others.exclude(pk__in=item.candidates).exists() or best.exists():
+        answers_arrived([item.prompt_id])
+
+
+def built_on(submission: Submission) -> bool:
+    """An answer rests on this work, or somebody has (or is just getting) an item that is about it.
+
+    PostgreSQL: the prompt is locked, as by whoever renews its items; of the items, those that are
+    not to be had at once are being worked on."""
+    prompt = submission.item.prompt_id
+    Prompt.objects.select_for_update(no_key=True).filter(pk=prompt).first()
+    answers = list(submission.responses.filter(withdrawn=None))
+    for answer in answers:
+        if answer.corrections.filter(withdrawn=None).exists() or answer.continuations.exists():
+            return True
+    ids = {answer.pk for answer in answers}
+    others = Item.objects.filter(prompt=prompt).exclude(pk=submission.item_id)
+    if submission.stage.kind == Stage.Kind.RANK:
+        next_rounds = Q(stage=submission.stage_id, round__gt=submission.item.round)
+        best = Q(stage__kind=Stage.Kind.CORRECT, stage__source=Stage.Source.BEST)
+        about = set(others.filter(next_rounds | best).values_list("pk", flat=True))
+    else:
+        about = {
+            pk for pk, shown in others.values_list("pk", "candidates") if ids.intersection(shown)
+        }
+    free = others.filter(pk__in=about).select_for_update(skip_locked=True)
+    return len(free) < len(about) or Submission.objects.filter(item__in=about).exists()
 
 
 def _refresh(ids: Sequence[int]) -> None:

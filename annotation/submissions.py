@@ -6,17 +6,21 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Max, Q
+from django.db.models import F
 from django.utils import timezone
 
-from annotation import places, queue
-from annotation.content import checked_messages, checked_order, checked_strength, checked_text
+from annotation import places, rounds
+from annotation.content import (
+    checked_correction,
+    checked_draft,
+    checked_prompt,
+    checked_ranking,
+    checked_text,
+)
 from annotation.errors import Refused
 from annotation.models import (
     GuidelineVersion,
-    Item,
     Origin,
-    Prompt,
     Ranking,
     Response,
     Seat,
@@ -28,7 +32,6 @@ from annotation.models import (
 from annotation.text import text_fingerprint
 
 State = Submission.State
-MAX_DRAFT = 2_000_000  # characters of a draft, all its parts together
 MAX_SECONDS = 3600  # of active time that one save may add
 
 
@@ -61,11 +64,7 @@ def save_draft(
     the work was handed in. After its lease has run out the draft is kept, and has its place again
     if that is still free."""
     _own(submission, user)
-    draft = dict(content)
-    size = sum(len(part) for part in _texts(draft))
-    if size > MAX_DRAFT:
-        raise Refused(f"The draft has {size:,} characters; at most {MAX_DRAFT:,} can be kept.")
-    draft = _without_unstorable(draft)
+    draft = checked_draft(content)
     stage = submission.stage
     until = timezone.now() + timedelta(minutes=stage.lease_minutes)
     with transaction.atomic():
@@ -113,51 +112,77 @@ def submit(
     now = timezone.now()
     facts = {
         "draft": clean,
-        "version": F("version") + 1,
         "claimed_until": None,
         "submitted": now,
         "guidelines_id": _guidelines(stage),
-        "active_seconds": _seconds(active_seconds),
         "unchanged": bool(clean.get("unchanged")),
         "messages": clean.get("messages"),
         "system": clean.get("system"),
         "context": clean.get("context"),
     }
-    counts = bool(held.update(state=State.SUBMITTED, **facts))
+    counted = {"version": F("version") + 1, "active_seconds": _seconds(active_seconds)}
+    counts = bool(held.update(state=State.SUBMITTED, **facts, **counted))
     if not counts:  # its lease has run out: the place may still be free
         counts = places.retake(item.pk)
-        if not unfinished.update(state=State.SUBMITTED if counts else State.LATE, **facts):
+        state = State.SUBMITTED if counts else State.LATE
+        if not unfinished.update(state=state, **facts, **counted):
             raise _why_not(submission)
-    submission.refresh_from_db()
+    submission.state = State.SUBMITTED if counts else State.LATE
+    submission.version += 1
+    for name in (
+        "draft",
+        "submitted",
+        "guidelines_id",
+        "unchanged",
+        "messages",
+        "system",
+        "context",
+    ):
+        setattr(submission, name, facts[name])
     if not counts:
         _record(submission, "late", user)
         return submission
     places.finish(item.pk)
-    if stage.kind == Stage.Kind.RANK:
-        Ranking.objects.update_or_create(
-            submission=submission,
-            defaults={
-                "order": clean["order"],
-                "strength": clean.get("strength"),
-                "withdrawn": None,
-            },
-        )
-    elif not submission.unchanged:
-        Response.objects.create(
-            prompt_id=item.prompt_id,
-            text=clean["text"],
-            origin=Origin.HUMAN,
-            author=user,
-            author_name=str(user),
-            corrects_id=item.candidates[0] if stage.kind == Stage.Kind.CORRECT else None,
-            submission=submission,
-            fingerprint=text_fingerprint(clean["text"]),
-        )
     _record(submission, "submit", user)
     Seat.objects.filter(stage=stage, user=user).update(submitted=F("submitted") + 1)
-    if not submission.unchanged:
-        queue.answers_arrived([item.prompt_id])
+    if stage.kind == Stage.Kind.RANK:
+        _keep_ranking(submission, clean)
+    elif not clean.get("unchanged"):
+        _keep_response(submission, user, clean["text"])
     return submission
+
+
+def _keep_ranking(submission: Submission, clean: Mapping[str, Any]) -> None:
+    """One a submission: submitted again after an undo, it is the same one with a new order."""
+    item = submission.item
+    ranking = Ranking(
+        submission=submission, order=clean["order"], strength=clean.get("strength"), withdrawn=None
+    )
+    Ranking.objects.bulk_create(
+        [ranking],
+        update_conflicts=True,
+        unique_fields=["submission"],
+        update_fields=["order", "strength", "withdrawn"],
+    )
+    item.refresh_from_db(fields=["done", "needed"])
+    if item.done >= item.needed:
+        rounds.ranked(item, submission.stage.project_id)
+
+
+def _keep_response(submission: Submission, user: User, text: str) -> None:
+    """A new row each time: what was undone stays, withdrawn."""
+    stage, item = submission.stage, submission.item
+    Response.objects.create(
+        prompt_id=item.prompt_id,
+        text=text,
+        origin=Origin.HUMAN,
+        author=user,
+        author_name=str(user),
+        corrects_id=item.candidates[0] if stage.kind == Stage.Kind.CORRECT else None,
+        submission=submission,
+        fingerprint=text_fingerprint(text),
+    )
+    rounds.answered(item.prompt_id, stage.project_id)
 
 
 @transaction.atomic
@@ -214,7 +239,8 @@ def undo(*, stage: Stage, user: User) -> Submission:
             raise Refused("The item that you skipped has gone to others: it cannot be undone.")
     else:
         places.unfinish(item.pk)
-        _refuse_if_built_on(submission)
+        if rounds.built_on(submission):
+            raise Refused("Others have already gone on from this work, so it stays as it is.")
         Response.objects.filter(submission=submission, withdrawn=None).update(withdrawn=now)
         Ranking.objects.filter(submission=submission).update(withdrawn=now)
     Submission.objects.filter(pk=last).update(
@@ -229,36 +255,8 @@ def undo(*, stage: Stage, user: User) -> Submission:
     column = "skipped" if was_skipped else "submitted"
     Seat.objects.filter(stage=stage, user=user).update(**{column: F(column) - 1})
     if not was_skipped:
-        queue.answers_arrived([item.prompt_id])
+        rounds.answers_arrived([item.prompt_id])
     return submission
-
-
-def _refuse_if_built_on(submission: Submission) -> None:
-    """An answer rests on this work, or somebody has (or is just getting) an item that is about it.
-
-    PostgreSQL: the prompt is locked, as by whoever renews its items; of the items, those that are
-    not to be had at once are being worked on."""
-    prompt = submission.item.prompt_id
-    Prompt.objects.select_for_update(no_key=True).filter(pk=prompt).first()
-    answers = list(submission.responses.filter(withdrawn=None))
-    built = any(
-        answer.corrections.filter(withdrawn=None).exists() or answer.continuations.exists()
-        for answer in answers
-    )
-    ids = {answer.pk for answer in answers}
-    others = Item.objects.filter(prompt=prompt).exclude(pk=submission.item_id)
-    if submission.stage.kind == Stage.Kind.RANK:
-        next_rounds = Q(stage=submission.stage_id, round__gt=submission.item.round)
-        best = Q(stage__kind=Stage.Kind.CORRECT, stage__source=Stage.Source.BEST)
-        about = set(others.filter(next_rounds | best).values_list("pk", flat=True))
-    else:
-        about = {
-            pk for pk, shown in others.values_list("pk", "candidates") if ids.intersection(shown)
-        }
-    free = others.filter(pk__in=about).select_for_update(skip_locked=True)
-    built = built or len(free) < len(about)
-    if built or Submission.objects.filter(item__in=about).exists():
-        raise Refused("Others have already gone on from this work, so it stays as it is.")
 
 
 def _own(submission: Submission, user: User) -> None:
@@ -278,28 +276,14 @@ def _checked(submission: Submission, content: Mapping[str, Any]) -> dict[str, An
     """The content in the shape that is stored; raises Refused."""
     stage = submission.stage
     if stage.kind == Stage.Kind.RANK:
-        order = checked_order(content.get("order"), submission.shown)
-        clean: dict[str, Any] = {"order": order}
-        strength = checked_strength(content.get("strength"), order, submission.shown)
-        return clean if strength is None else {**clean, "strength": strength}
+        return checked_ranking(content, submission.shown)
     if stage.kind == Stage.Kind.WRITE:
         return {"text": checked_text(content.get("text"))}
     original = Response.objects.values_list("text", flat=True).get(pk=submission.shown[0])
-    text = original if content.get("unchanged") else checked_text(content.get("text"), "correction")
-    clean = {"text": text}
-    if text == original.replace("\r\n", "\n"):
-        clean["unchanged"] = True
+    clean = checked_correction(content, original)
     if stage.edit_prompt:
         prompt = submission.item.prompt
-        if content.get("messages") is not None:
-            messages = checked_messages(content["messages"], prompt.messages)
-            if messages != prompt.messages:
-                clean["messages"] = messages
-        for part in ("system", "context"):
-            if content.get(part) is not None:
-                edited = checked_text(content[part], part, may_be_empty=True)
-                if edited != getattr(prompt, part):
-                    clean[part] = edited
+        clean |= checked_prompt(content, prompt.messages, prompt.system, prompt.context)
     return clean
 
 
@@ -315,29 +299,12 @@ def _seconds(more: int) -> Any:
 
 def _record(submission: Submission, event: str, author: User) -> None:
     """Append to the history."""
-    past = submission.history.aggregate(last=Max("number"))["last"] or 0
+    last = submission.history.order_by("-number").values_list("number", flat=True).first() or 0
     content = {**submission.draft}
     if event == "skip":
         content = {**content, "reason": submission.skip_reason, "note": submission.skip_note}
-    if event == "submit" and past:
+    if event == "submit" and last:
         event = "resubmit"
     SubmissionVersion.objects.create(
-        submission=submission, number=past + 1, event=event, content=content, author=author
+        submission=submission, number=last + 1, event=event, content=content, author=author
     )
-
-
-def _texts(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    return [text for part in value for text in _texts(part)] if isinstance(value, list) else []
-
-
-def _without_unstorable(value: Any) -> Any:
-    """A draft is kept even if it holds what no database stores; submitting it will be refused."""
-    if isinstance(value, str):
-        return value.replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")
-    if isinstance(value, dict):
-        return {key: _without_unstorable(part) for key, part in value.items()}
-    return [_without_unstorable(part) for part in value] if isinstance(value, list) else value

@@ -50,8 +50,8 @@ def context(
     }
     if submission is None:
         return shown
-    item = Item.objects.only("prompt_id", "flagged").get(pk=submission.item_id)
-    prompt = Prompt.objects.get(pk=item.prompt_id)
+    item = Item.objects.select_related("prompt").get(pk=submission.item_id)
+    prompt = item.prompt
     content = submission.draft if typed is None else typed
     shown |= {
         "item": item,
@@ -139,9 +139,10 @@ def content_from(data: QueryDict, stage: Stage, submission: Submission) -> dict[
 
 def _order_from(data: QueryDict, shown: list[int]) -> dict[str, Any]:
     if len(shown) == 2:
-        if data.get("strength", "") not in {str(strength) for _, strength, _ in SCALE}:
+        given = str(data.get("strength", ""))
+        if given not in {str(strength) for _, strength, _ in SCALE}:
             return {"order": []}
-        strength = int(data["strength"])
+        strength = int(given)
         first, second = shown if strength >= 0 else reversed(shown)
         order = [[first], [second]] if strength else [list(shown)]
         return {"order": order, "strength": strength}

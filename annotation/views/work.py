@@ -28,8 +28,8 @@ def _submission(request: HttpRequest, stage: Stage) -> Submission:
     given = request.POST.get("submission", "")
     if not given.isdecimal() or len(given) > 18:
         raise BadRequest("The form does not say which submission it is about.")
-    rows = Submission.objects.select_related("item__prompt")
-    submission = rows.filter(pk=given, stage=stage, user=request.user).first()
+    rows = Submission.objects.select_related("item")
+    submission = rows.filter(pk=given, stage=stage, user=request.user.pk).first()
     if submission is None:
         raise Http404
     submission.stage = stage

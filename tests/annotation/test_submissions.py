@@ -63,6 +63,7 @@ def test_a_written_answer(cast, writing) -> None:
         version=0,
         active_seconds=42,
     )
+    done.refresh_from_db()
     response = Response.objects.get()
     assert (response.text, response.origin, response.author) == (
         "Scattering.\nMostly.",
