@@ -100,7 +100,7 @@ def check(records: Sequence[Record], note: Note) -> None:
 def _check_prompt(record: Record) -> None:
     if len(record.external_id) > ID_LENGTH:
         raise Refused(f"the id has {len(record.external_id)} characters; {ID_LENGTH} is the limit")
-    if record.external_id != record.external_id.strip() or CONTROL.search(record.external_id):
+    if record.external_id != record.external_id.strip() or not record.external_id.isprintable():
         raise Refused("the id begins or ends with white space or holds control characters")
     if not record.messages:
         if not record.external_id:
