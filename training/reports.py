@@ -271,16 +271,18 @@ def page(run: Run) -> dict[str, Any]:
     """All that the run's page shows."""
     trainable = run.result.get("trainable_share")
     artifact = run.result.get("artifact") or {}
+    given = lineage(run)
     return {
         **line(run),
         "live": not run.has_ended,
+        "lineage": given,
+        "awaited": [row["run"] for row in given if row["run"] and not row["run"].has_ended],
         "charts": drawn(run),
         "table": table(run),
         "counted": counted(run),
         "samples": samples(run),
         "story": story(run),
         "log": log_tail(run),
-        "lineage": lineage(run),
         "base": _base(run),
         "trainable": f"{100 * trainable:.2g} %" if isinstance(trainable, int | float) else "",
         "artifact": run.artifact if run.state == State.SUCCEEDED and artifact else None,
