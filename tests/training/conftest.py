@@ -24,7 +24,8 @@ def sent(monkeypatch) -> list[int]:
 
 @pytest.fixture
 def base(settings) -> Path:
-    """A model's folder below MODEL_ROOT."""
+    """A model's folder below MODEL_ROOT, the only one whatever the environment says."""
+    settings.MODEL_PATHS, settings.ALLOW_HUB = [], False
     path = Path(settings.MODEL_ROOT) / "tiny"
     path.mkdir(parents=True)
     (path / "config.json").write_text("{}")
