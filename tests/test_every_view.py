@@ -44,34 +44,28 @@ def test_each_view_has_a_row_and_each_row_a_view() -> None:
     assert sorted({view.name for view in VIEWS}) == EVERY
 
 
-@pytest.mark.parametrize("view", VIEWS, ids=str)
-def test_anonymous(view: View, world) -> None:
+def check_anonymous(view: View, world) -> None:
     response = ask(view, world)
     if view.who in ("api", "program"):
-        assert response.status_code == 401
+        assert response.status_code == 401, "anonymous"
     elif view.who == "open":
-        assert response.status_code in view.ok
+        assert response.status_code in view.ok, "anonymous"
     else:
-        assert response.status_code == 302
-        assert response.url.startswith(reverse("login"))
-
-
-@pytest.mark.parametrize("view", [v for v in VIEWS if v.who in ("page", "api")], ids=str)
-def test_a_stranger_gets_nowhere(view: View, world) -> None:
-    assert ask(view, world, world.otto).status_code == 404
-
-
-@pytest.mark.parametrize("view", [v for v in VIEWS if v.least != "annotator"], ids=str)
-def test_a_role_too_low_is_refused(view: View, world) -> None:
-    below = list(LADDER)[: list(LADDER).index(view.least)]
-    for role in below:
-        assert ask(view, world, getattr(world, LADDER[role])).status_code == 403, role
+        assert response.status_code == 302, "anonymous"
+        assert response.url.startswith(reverse("login")), "anonymous"
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=str)
-def test_the_least_role_may_enter(view: View, world) -> None:
+def test_who_may(view: View, world) -> None:
+    """Nobody first, then a stranger, then each role that is too low, then the least that may."""
+    check_anonymous(view, world)
+    if view.who in ("page", "api"):
+        assert ask(view, world, world.otto).status_code == 404, "stranger"
+    roles = list(LADDER)
+    for role in roles[: roles.index(view.least)]:
+        assert ask(view, world, getattr(world, LADDER[role])).status_code == 403, role
     response = ask(view, world, getattr(world, LADDER[view.least]))
-    assert response.status_code in view.ok, response.content[:500]
+    assert response.status_code in view.ok, f"{view.least}: {response.content[:500]!r}"
 
 
 @pytest.mark.parametrize("name", sorted({view.name for view in VIEWS}))

@@ -1,5 +1,6 @@
 """A prompt typed by hand: its turns as text, its metadata as JSON."""
 
+import json
 from typing import Any
 
 from django import forms
@@ -21,6 +22,15 @@ class _Text(forms.CharField):
         return str(super().to_python(value)).replace("\r\n", "\n")
 
 
+class _Json(forms.JSONField):
+    """JSON as people read it; nothing where there is nothing."""
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, dict | list):
+            return json.dumps(value, ensure_ascii=False, indent=2) if value else ""
+        return value
+
+
 class PromptForm(forms.Form):
     """The last turn in a field of its own; the turns before it as JSON, for those who need it."""
 
@@ -35,13 +45,13 @@ class PromptForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 3}),
         help_text="Text that the answer should rest on.",
     )
-    earlier = forms.JSONField(
+    earlier = _Json(
         label="Earlier turns",
         required=False,
         help_text='JSON, oldest first: [{"role": "user", "content": "…"}, '
         '{"role": "assistant", "content": "…"}]',
     )
-    metadata = forms.JSONField(required=False, help_text='JSON, e.g. {"topic": "billing"}')
+    metadata = _Json(required=False, help_text='JSON, e.g. {"topic": "billing"}')
     external_id = forms.CharField(
         label="Id",
         required=False,
@@ -55,8 +65,8 @@ class PromptForm(forms.Form):
                 "question": prompt.question,
                 "system": prompt.system,
                 "context": prompt.context,
-                "earlier": prompt.messages[:-1] or None,
-                "metadata": prompt.metadata or None,
+                "earlier": prompt.messages[:-1],
+                "metadata": prompt.metadata,
             }
         super().__init__(*args, **kwargs)
         self.prompt = prompt

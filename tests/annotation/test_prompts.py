@@ -223,3 +223,17 @@ def test_a_retired_prompt_leaves_the_queue_and_comes_back(as_user, cast):
     assert queue.claim(stage, cast.ana) is None
     post(client, "prompt_restore", prompt.pk)
     assert queue.claim(stage, cast.ana).item.prompt == prompt
+
+
+def test_the_form_shows_what_is_stored_and_nothing_for_nothing(as_user, cast):
+    prompt = make_prompt(cast.project, "Why?", metadata={"Thema": "Übung"})
+    client = as_user(cast.lee)
+    page = client.get(reverse("annotation:prompt_edit", args=[prompt.pk])).content.decode()
+    assert "&quot;Thema&quot;: &quot;Übung&quot;" in page
+    for name, pk in [("prompt_edit", prompt.pk), ("prompt_new", cast.project.pk)]:
+        assert "null" not in client.get(reverse(f"annotation:{name}", args=[pk])).content.decode()
+
+
+def test_json_that_is_none_comes_back_as_it_was_typed(as_user, cast):
+    page = post(as_user(cast.lee), "prompt_new", cast.project.pk, question="x", metadata="{oops")
+    assert "{oops" in page.content.decode()
