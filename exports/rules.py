@@ -98,7 +98,7 @@ def _number(value: Any, kind: type, low: float, high: float) -> Any:
         raise ValueError(f"{value!r} is not a {'whole ' if kind is int else ''}number") from None
     # Written so that nan, which compares false with all, is refused.
     if isinstance(value, bool) or not low <= number <= high:
-        raise ValueError(f"{value} is outside {low:g} to {high:g}")
+        raise ValueError(f"{number:g} is outside {low:g} to {high:g}")
     return number
 
 
