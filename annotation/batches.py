@@ -29,6 +29,23 @@ def content_digest(system: str, context: str, messages: Any, tools: Any) -> str:
     return digest(system, context, rest.decode())
 
 
+class Numbers:
+    """A set of row ids, a bit each: ids of one file lie close together."""
+
+    BLOCK = 4096
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, int] = {}
+
+    def add(self, number: int) -> None:
+        block, bit = divmod(number, self.BLOCK)
+        self._blocks[block] = self._blocks.get(block, 0) | 1 << bit
+
+    def has(self, number: int) -> bool:
+        block, bit = divmod(number, self.BLOCK)
+        return bool(self._blocks.get(block, 0) >> bit & 1)
+
+
 class Batch(AbstractContextManager["Batch"]):
     """One import's writing. `origin` is that of answers which do not say their own.
 
@@ -42,6 +59,8 @@ class Batch(AbstractContextManager["Batch"]):
         # Changes to prompts that are there, a JSON object a line, applied by `publish`.
         self._changes = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115
         self._changed: dict[int, str] = {}  # pk -> digest of the content that the file gives it
+        # Prompts that were there and that the file has named: it may not name them otherwise.
+        self._met = Numbers()
         self._stage: Stage | None = None
         self._by_id: dict[str, Place] = {}
         self._by_fingerprint: dict[str, Place] = {}
@@ -200,7 +219,9 @@ class Batch(AbstractContextManager["Batch"]):
                 self.notes.append((row.line, _other_text(mark == target.fingerprint)))
             return None
         metadata = {**target.metadata, **record.metadata}
-        earlier = self._changed.get(target.pk, target.content if target.mine else "")
+        known = target.content if target.mine or self._met.has(target.pk) else ""
+        earlier = self._changed.get(target.pk, known)
+        self._met.add(target.pk)
         if earlier:
             if content != earlier:
                 raise Refused(

@@ -135,6 +135,13 @@ def test_one_id_for_two_prompts_in_a_file_is_refused(add) -> None:
     assert nothing_left()
 
 
+def test_the_same_conflict_is_refused_in_the_same_way_the_second_time(add) -> None:
+    rows = prompt("a", external_id="p"), prompt("b", external_id="p")
+    assert counts(add(*rows, skip_bad=True)) == (1, 0, 0, 1)
+    assert counts(add(*rows, skip_bad=True)) == (0, 0, 1, 1)
+    assert Prompt.objects.get().messages[0]["content"] == "a"
+
+
 def test_another_id_for_the_same_prompt_is_another_prompt_and_noted(add) -> None:
     report = add(prompt("a", external_id="p"), prompt("a", external_id="q"))
     assert counts(report) == (2, 0, 0, 0)
