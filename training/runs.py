@@ -224,6 +224,15 @@ def resume(run: Run, *, by: str, engine: LocalEngine = LOCAL) -> Run:
     return run
 
 
+def first_in_line(pk: int) -> int:
+    """The oldest queued run where this one is queued; else itself. A run that was interrupted keeps
+    its place before those that were made after it."""
+    queued = Run.objects.filter(state=State.QUEUED)
+    if not queued.filter(pk=pk).exists():
+        return pk
+    return queued.order_by("pk").values_list("pk", flat=True)[0]
+
+
 def is_unwatched(run: Run) -> bool:
     """Is the supervisor of an active run gone? On this host its process says so at once; elsewhere,
     or where it hangs, its heartbeat does."""

@@ -4,12 +4,13 @@ from typing import Any
 
 from celery import shared_task, signals
 
-from training import supervisor
+from training import runs, supervisor
 
 
 @shared_task(name="training.tasks.supervise")
 def supervise(pk: int) -> None:
-    supervisor.supervise(pk)
+    """A message is a wake-up: of the queued runs the oldest is begun, whichever it named."""
+    supervisor.supervise(runs.first_in_line(pk))
 
 
 @signals.worker_shutting_down.connect

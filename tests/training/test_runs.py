@@ -347,6 +347,14 @@ def test_supervisors_names_are_read_back() -> None:
     assert not hosts.supervisor_lives("")
 
 
+def test_the_oldest_is_begun_whichever_the_message_names(make_run) -> None:
+    first, second, third = make_run(), make_run(), make_run(state="running")
+    assert runs.first_in_line(second.pk) == first.pk
+    assert runs.first_in_line(third.pk) == third.pk
+    Run.objects.filter(pk=first.pk).update(state="waiting")
+    assert runs.first_in_line(second.pk) == second.pk
+
+
 def test_moves_are_logged(make_run, caplog) -> None:
     run = make_run()
     caplog.clear()

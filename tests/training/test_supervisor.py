@@ -7,9 +7,11 @@ import threading
 
 import pytest
 
+from exports.models import Snapshot
 from tests.training.conftest import alive, wait_for
 from training import hosts, runs, supervisor
 from training.engine import environment
+from training.management.commands import serve
 from training.models import Run, RunEvent
 
 
@@ -193,6 +195,30 @@ def test_an_input_that_is_gone_fails_the_run(make_run, base, engine) -> None:
     base.rmdir()
     run = supervise(run, engine("quick"))
     assert run.state == "failed" and "“model” is gone" in run.reason
+
+
+def test_a_snapshot_withdrawn_in_the_queue_is_not_trained_on(make_run, engine) -> None:
+    run = make_run()
+    Snapshot.objects.update(state="withdrawn")
+    run = supervise(run, engine("quick"))
+    assert run.state == "failed" and "is withdrawn now" in run.reason
+
+
+def test_serve_does_not_leave_an_orphan_behind(orphan) -> None:
+    wait_for(checkpoint(orphan))
+    serve.end_trainers(lambda: False)
+    assert hosts.find(orphan.process) is None
+    result = json.loads((orphan.directory / "result.json").read_text())
+    assert result["state"] == "stopped", "it was asked, and saved itself"
+
+
+def test_a_deaf_orphan_is_killed(make_run, engine) -> None:
+    run = make_run(state="running")
+    process = engine("deaf").submit(run)
+    Run.objects.update(process=process)
+    wait_for(checkpoint(run))
+    serve.end_trainers(lambda: True)
+    wait_for(lambda: not alive(process["pid"]))
 
 
 def test_a_result_of_an_earlier_attempt_is_not_taken(make_run, engine) -> None:

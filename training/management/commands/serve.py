@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,11 +22,14 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import close_old_connections
 
-from training import runs
+from training import hosts, runs
+from training.engine import LOCAL
+from training.models import Run
 
 log = logging.getLogger("serve")
 SWEEP_SECONDS = 10
-STOP_SECONDS = 60  # for children to end; a trainer gets 20 of them to save itself
+STOP_SECONDS = 60  # for children to end; their trainers get 20 of them to save themselves
+TRAINER_SECONDS = 20
 LONG = 60  # a child that ran so long has done nothing wrong: its next start is at once
 PR_SET_PDEATHSIG = 1
 
@@ -134,6 +138,7 @@ class Command(BaseCommand):
             time.sleep(0.3)
         self.say("Stopping: trainers save a checkpoint first …")
         end(family, lambda: self.stopping > 1)
+        end_trainers(lambda: self.stopping > 1)
         self.say("Stopped.")
 
     def say(self, text: str) -> None:
@@ -166,7 +171,23 @@ def sweep() -> None:
         log.exception("sweep failed")
 
 
-def end(family: list[Child], at_once: Any) -> None:
+def end_trainers(at_once: Callable[[], bool]) -> None:
+    """Trainers of this host that are still there, because their worker died before them. What they
+    save is found, and goes on, when a worker is there again."""
+    close_old_connections()
+    active = Run.objects.filter(state__in=Run.ACTIVE)
+    until = time.monotonic() + TRAINER_SECONDS
+    for run in active:
+        LOCAL.cancel(run, "term")
+    while left := [run for run in active if hosts.find(run.process)]:
+        if time.monotonic() > until or at_once():
+            for run in left:
+                LOCAL.cancel(run, "kill")
+            return
+        time.sleep(0.2)
+
+
+def end(family: list[Child], at_once: Callable[[], bool]) -> None:
     """Tell all to end, wait, and kill what is left."""
     for child in family:
         child.signal(signal.SIGTERM)
