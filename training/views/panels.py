@@ -13,7 +13,7 @@ from annotation import access
 from annotation.errors import Refused
 from annotation.models import Project, Role, User
 from exports.models import Dataset
-from training import answers, preflights, reports, runs
+from training import answers, preflight_report, preflights, reports, runs
 from training.forms import ProjectAnswerForm, RlhfForm, StartForm
 from training.models import Run
 from training.recipes.configs import RECIPES, ConfigError
@@ -111,7 +111,7 @@ def preflight(request: HttpRequest, pk: int) -> HttpResponse:
     except Refused as error:
         return _panel(request, dataset, refusal=str(error), form=form, status=422)
     later = "" if found else "An input is a run that still works: it looks when that one is done."
-    report = reports.preflight(found) if found else None
+    report = preflight_report.shown(found) if found else None
     return _panel(request, dataset, form=form, report=report, later=later)
 
 
@@ -135,7 +135,7 @@ def start(request: HttpRequest, pk: int) -> HttpResponse:
             user=_person(request),
         )
     except Refused as error:
-        report = reports.preflight(found) if found else None
+        report = preflight_report.shown(found) if found else None
         shown = "" if report else str(error)
         return _panel(request, dataset, form=form, refusal=shown, report=report, status=422)
     return _gone(request, reverse("training:run", args=[run.pk]))
