@@ -8,9 +8,8 @@ from django.db.models.functions import Mod
 from django.utils import timezone
 from django.utils.timesince import timesince
 
-from annotation.errors import Refused
 from training import charts
-from training.inputs import base_of, model_name
+from training.inputs import model_name
 from training.models import Run, RunEvent
 from training.recipes.configs import RECIPES
 
@@ -260,13 +259,6 @@ def can_answer(run: Run) -> bool:
     return run.state == State.SUCCEEDED and run.recipe in ("sft", "ppo", "convert")
 
 
-def _base(run: Run) -> str:
-    try:
-        return model_name(base_of(run))
-    except Refused:
-        return ""
-
-
 def page(run: Run) -> dict[str, Any]:
     """All that the run's page shows."""
     trainable = run.result.get("trainable_share")
@@ -283,7 +275,7 @@ def page(run: Run) -> dict[str, Any]:
         "samples": samples(run),
         "story": story(run),
         "log": log_tail(run),
-        "base": _base(run),
+        "base": next((row["name"] for row in given if row["word"] == "base model"), ""),
         "trainable": f"{100 * trainable:.2g} %" if isinstance(trainable, int | float) else "",
         "artifact": run.artifact if run.state == State.SUCCEEDED and artifact else None,
         "artifact_kind": str(artifact.get("kind") or "").replace("_", " "),
