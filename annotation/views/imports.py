@@ -35,9 +35,10 @@ def imports(request: HttpRequest, pk: int) -> HttpResponse:
     """The imports of a project, and the upload of the next."""
     rows = Project.objects.select_related("workspace")
     project = access.fetch(request, rows, Role.LEAD, pk=pk)
-    form = UploadForm(request.POST or None, request.FILES or None)
-    mapping = MappingForm(request.POST or None)
-    if request.method == "POST" and form.is_valid() and mapping.is_valid():
+    sent = request.method == "POST"
+    form = UploadForm(request.POST, request.FILES) if sent else UploadForm()
+    mapping = MappingForm(request.POST) if sent else MappingForm()
+    if sent and form.is_valid() and mapping.is_valid():
         try:
             import_row = importing.create(
                 project=project,

@@ -1,5 +1,8 @@
 """Rows in every spelling become records, or are refused by name. Pure: no database."""
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -386,3 +389,20 @@ def test_what_no_row_may_hold(row: dict[str, Any], reason: str) -> None:
 def test_control_characters_and_twice_encoded_text_are_noted() -> None:
     _, notes = convert({"instruction": "bell\x07", "response": "cafÃ©"})
     assert "U+0007" in notes[1] and "encoded twice" in notes[0]
+
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "imports.md"
+EXAMPLES = re.findall(r"^\| `(\w+)` \| `({.*?})`[ ;|]", DOCUMENT.read_text("utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("layout", "example"), EXAMPLES)
+def test_the_documented_example_is_what_it_says(layout: str, example: str) -> None:
+    row = json.loads(example)
+    assert recognise([row]) == layout
+    records, notes = convert(row)
+    assert records[-1].messages[-1]["content"] == "Sky?"
+    assert records[-1].answers[0].text == "Blue." and notes == []
+
+
+def test_every_layout_is_documented() -> None:
+    assert {layout for layout, _ in EXAMPLES} == set(LAYOUTS)
