@@ -34,7 +34,7 @@ from annotation.layouts import converter
 from annotation.models import Import, Project, User
 from annotation.records import Answer, RankingIn, Record, check
 from annotation.removal import has_rows, remove
-from annotation.reports import Report
+from annotation.reports import Report, in_order
 
 __all__ = [
     "Answer",
@@ -162,7 +162,7 @@ def run(import_row: Import, *, dry_run: bool = False) -> dict[str, Any]:
     if dry_run:
         import_row.delete()
     _next(import_row.project_id)
-    return import_row.report or report.as_dict()
+    return in_order(import_row.report) or report.as_dict()
 
 
 def run_now(import_row: Import, *, dry_run: bool = False) -> dict[str, Any]:
@@ -269,7 +269,7 @@ def add_records(
     _next(project.pk)
     if import_row.state != State.DONE:
         raise Refused(import_row.reason, rows=import_row.report.get("refused"))
-    return import_row.report
+    return in_order(import_row.report)
 
 
 def _given(records: list[Record], note: TakeNote) -> Iterator[Parsed]:

@@ -5,6 +5,13 @@ from typing import Any
 
 MAX_REFUSED = 10_000  # rows named; a file with more is no file for this layout
 MAX_NOTES = 1_000
+KEYS = ["file", "layout", "rows", "imported", "updated", "unchanged", "refused", "notes"]
+KEYS += ["prompts", "responses", "rankings", "seconds"]
+
+
+def in_order(report: dict[str, Any]) -> dict[str, Any]:
+    """A stored report as it was written: PostgreSQL keeps no order of keys."""
+    return {key: report[key] for key in KEYS if key in report}
 
 
 class Report:

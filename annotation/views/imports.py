@@ -20,6 +20,7 @@ from annotation.errors import Refused
 from annotation.forms.imports import LayoutForm, MappingForm, UploadForm, initial_of
 from annotation.layouts import LAYOUTS
 from annotation.models import Import, Project, Role
+from annotation.reports import in_order
 
 OPEN = (Import.State.PREVIEWED, Import.State.FAILED)
 
@@ -213,7 +214,7 @@ def import_report(request: HttpRequest, pk: int) -> HttpResponse:
     """The report as a file."""
     import_row = _import(request, pk)
     response = JsonResponse(
-        import_row.report, json_dumps_params={"ensure_ascii": False, "indent": 1}
+        in_order(import_row.report), json_dumps_params={"ensure_ascii": False, "indent": 1}
     )
     name = f"import-{import_row.pk}-report.json"
     response["Content-Disposition"] = content_disposition_header(True, name) or ""

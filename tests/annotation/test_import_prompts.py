@@ -9,11 +9,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from annotation.models import Import, Membership, Project, Prompt, Response, Workspace
+from annotation.reports import KEYS
 
 ROWS = [{"instruction": f"Say {n}.", "response": f"{n}"} for n in range(3)]
 BAD = {"instruction": "", "response": "x"}
-KEYS = ["file", "layout", "rows", "imported", "updated", "unchanged", "refused", "notes"]
-KEYS += ["prompts", "responses", "rankings", "seconds"]
 
 
 @pytest.fixture

@@ -19,11 +19,10 @@ from annotation.models import (
     Stage,
     Submission,
 )
+from annotation.reports import KEYS
 
 HOSTILE = "<script>alert(1)</script>"
 ROWS = [{"instruction": f"Say {n}.", "response": f"{n} {HOSTILE}"} for n in range(3)]
-KEYS = ["file", "layout", "rows", "imported", "updated", "unchanged", "refused", "notes"]
-KEYS += ["prompts", "responses", "rankings", "seconds"]
 
 
 def upload(rows: list[Any], name: str = "rows.jsonl") -> SimpleUploadedFile:
