@@ -212,5 +212,6 @@ def announce(import_row: Import) -> None:
             if not found:
                 break
             queue.answers_arrived(sorted({prompt for _, prompt in found}))
+            Import.objects.filter(pk=import_row.pk).update(heartbeat=timezone.now())
             last = found[-1][0]
     Import.objects.filter(pk=import_row.pk).update(heartbeat=None)

@@ -104,6 +104,8 @@ def create(
 
 def configure(*, import_row: Import, layout: str, mapping: dict[str, str], skip_bad: bool) -> None:
     """Read the file in another way; a failed import is a preview again. Raises Refused."""
+    if import_row.state not in (State.PREVIEWED, State.FAILED):
+        raise Refused("This import has started: it cannot be changed any more.")
     if mapping:
         layout = "mapping"
     elif not layout:

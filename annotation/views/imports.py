@@ -171,6 +171,9 @@ def import_change(request: HttpRequest, pk: int) -> HttpResponse:
                 skip_bad=form.cleaned_data["skip_bad"],
             )
         except Refused as refusal:
+            if import_row.state not in OPEN:
+                messages.error(request, str(refusal))
+                return redirect("annotation:import", pk)
             form.add_error(None, str(refusal))
         else:
             return redirect("annotation:import", pk)

@@ -170,6 +170,8 @@ def test_cancelling(send, lee) -> None:
     assert importing.run(import_row) == {} and not Prompt.objects.exists()
     assert "ended already" in act(lee, import_row, "import_cancel").content.decode()
     assert "started already" in act(lee, import_row, "import_start").content.decode()
+    changed = act(lee, import_row, "import_change", {"layout": "dolly"}).content.decode()
+    assert "cannot be changed any more" in changed
 
 
 def test_conversations_and_rankings_in_the_preview(send, lee) -> None:
