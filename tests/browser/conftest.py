@@ -19,8 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PASSWORD = "a long password"
 PEOPLE = (
     """
-from annotation import people
+from annotation import importing, people, projects
 from annotation.models import Membership, Role, User
+from annotation.records import Record
 made = {}
 for name in ("Olga", "Lee", "Ana", "Bea", "Otto"):
     made[name] = User.objects.create_user(name.lower() + "@example.org", name, %r)
@@ -28,6 +29,10 @@ acme = people.create_workspace(name="Acme", owner=made["Olga"])
 people.create_workspace(name="Other", owner=made["Otto"])
 for name, role in (("Lee", Role.LEAD), ("Ana", Role.ANNOTATOR), ("Bea", Role.ANNOTATOR)):
     Membership.objects.create(workspace=acme, user=made[name], role=role)
+desk = projects.create_project(workspace=acme, name="Small desk")
+asked = [{"role": "user", "content": "What is open on Sunday?"}]
+importing.add_records(project=desk, records=[Record(messages=asked)], source="tests")
+projects.create_stage(project=desk, kind="write", name="Small work", people=[made["Bea"]])
 """
     % PASSWORD
 )

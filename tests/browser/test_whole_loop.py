@@ -159,7 +159,7 @@ def test_the_whole_loop(server, log_in, tmp_path: Path) -> None:
 def test_two_tabs_keep_both_texts(server, log_in) -> None:
     """A stale tab's text is kept beside the newer one."""
     bea = log_in("bea")
-    work(bea, "Write it")
+    work(bea, "Small work")
     other = bea.context.new_page()
     other.goto(bea.url)
     bea.locator("#text").fill("From the first tab")
