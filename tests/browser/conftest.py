@@ -17,14 +17,13 @@ from tests.browser.chromium import find
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PASSWORD = "a long password"
-PEOPLE = (
-    """
+PEOPLE = """
 from annotation import importing, people, projects
 from annotation.models import Membership, Role, User
 from annotation.records import Record
 made = {}
 for name in ("Olga", "Lee", "Ana", "Bea", "Otto"):
-    made[name] = User.objects.create_user(name.lower() + "@example.org", name, %r)
+    made[name] = User.objects.create_user(name.lower() + "@example.org", name, "a long password")
 acme = people.create_workspace(name="Acme", owner=made["Olga"])
 people.create_workspace(name="Other", owner=made["Otto"])
 for name, role in (("Lee", Role.LEAD), ("Ana", Role.ANNOTATOR), ("Bea", Role.ANNOTATOR)):
@@ -34,8 +33,6 @@ asked = [{"role": "user", "content": "What is open on Sunday?"}]
 importing.add_records(project=desk, records=[Record(messages=asked)], source="tests")
 projects.create_stage(project=desk, kind="write", name="Small work", people=[made["Bea"]])
 """
-    % PASSWORD
-)
 
 
 def free_port() -> int:
@@ -72,8 +69,10 @@ def server(tmp_path_factory) -> Iterator[SimpleNamespace]:
     manage("migrate", "--verbosity", "0")
     manage("shell", "-c", PEOPLE)
     # torch is loaded by a process of its own, not by this one.
-    build = f"from pathlib import Path; from tests.recipes.conftest import save_llama as s; s(Path({str(home / 'models' / 'tiny')!r}))"
-    subprocess.run([sys.executable, "-c", build], cwd=ROOT, env=env, check=True)
+    build = "import sys, pathlib; from tests.recipes.conftest import save_llama as save; "
+    build += "save(pathlib.Path(sys.argv[1]))"
+    tiny = str(home / "models" / "tiny")
+    subprocess.run([sys.executable, "-c", build, tiny], cwd=ROOT, env=env, check=True)
     log = (home / "serve.log").open("w")
     process = subprocess.Popen(
         [sys.executable, "manage.py", "serve"],
