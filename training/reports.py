@@ -38,13 +38,15 @@ CHARTS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
 NAMES = {"loss": "training", "token_accuracy": "training", "accuracy": "training",
          "eval_loss": "validation", "eval_token_accuracy": "validation",
          "eval_accuracy": "validation", "policy_loss": "policy", "value_loss": "value"}  # fmt: skip
+TITLES = {"grad_norm": "Gradient norm", "kl_coef": "Price of the KL", "clip_share": "Clipped share",
+          "ratio": "Policy ratio"}  # fmt: skip
 MOST_EVENTS = 4000  # read for charts; of more, every so-manieth
 # Metrics before and after: label, and whether less is better.
 METRICS = {
     "loss": ("Loss on the test rows", True),
     "token_accuracy": ("Token accuracy", False),
     "accuracy": ("Accuracy on the test pairs", False),
-    "reward_mean": ("Mean reward on the test prompts", False),
+    "reward_mean": ("Mean reward", False),
     "reward_std": ("Spread of the reward", None),
     "kl": ("KL to the start", None),
     "length": ("Length, in tokens", None),
@@ -70,16 +72,11 @@ def line(run: Run) -> dict[str, Any]:
         "run": run,
         "title": RECIPES[run.recipe].title if run.recipe in RECIPES else run.recipe,
         "tone": TONES.get(State(run.state), "on"),
-        "share": share(run),
+        "share": min(100, round(100 * run.step / run.total)) if run.total else 0,  # per cent
         "left": span(run.seconds_left) if run.seconds_left is not None else "",
         "took": span(took.total_seconds()) if took else "",
         "headline": headline(run),
     }
-
-
-def share(run: Run) -> int:
-    """Per cent of the steps that are done."""
-    return min(100, round(100 * run.step / run.total)) if run.total else 0
 
 
 def headline(run: Run) -> str:
@@ -115,7 +112,11 @@ def drawn(run: Run) -> list[dict[str, Any]]:
     points = series(run)
     known = CHARTS.get(run.recipe, [])
     listed = {name for _, names in known for name in names}
-    rest = [(name.replace("_", " ").capitalize(), (name,)) for name in points if name not in listed]
+    rest = [
+        (TITLES.get(name, name.replace("_", " ").capitalize()), (name,))
+        for name in points
+        if name not in listed
+    ]
     found = []
     for title, names in [*known, *sorted(rest)]:
         lines = [
@@ -144,7 +145,7 @@ def drawn(run: Run) -> list[dict[str, Any]]:
 
 
 def _mark(run: Run, name: str) -> tuple[str, float] | None:
-    """A level to compare with: the baseline that a reward model must beat."""
+    """The baseline that a reward model must beat."""
     if run.recipe == "reward" and name == "accuracy":
         wins = ((run.result.get("metrics") or {}).get("after") or {}).get("longer_wins") or {}
         if isinstance(wins.get("share"), int | float):
@@ -164,8 +165,10 @@ def table(run: Run) -> list[dict[str, Any]]:
         label, less = METRICS.get(name, (name.replace("_", " ").capitalize(), None))
         interval = name == "accuracy"
         better = ""
-        if less is not None and isinstance(one, int | float) and isinstance(two, int | float):
-            better = "same" if one == two else "better" if (two < one) == less else "worse"
+        means = less is not None and (run.recipe != "reward" or name == "accuracy")
+        if means and isinstance(one, int | float) and isinstance(two, int | float):
+            moved = abs(two - one) > 0.01 * max(abs(one), abs(two))  # less is nothing to speak of
+            better = ("better" if (two < one) == less else "worse") if moved else ""
         rows.append(
             {
                 "label": label,
@@ -238,9 +241,10 @@ def log_tail(run: Run) -> str:
 def lineage(run: Run) -> list[dict[str, Any]]:
     """What it started from, each with what to link to."""
     words = {"model": "base model", "init": "starts from", "reward": "judged by",
-             "snapshot": "trained on", "prompts": "prompts"}  # fmt: skip
+             "snapshot": "trained on"}  # fmt: skip
     found = []
-    for row in run.inputs.select_related("snapshot__dataset", "source").order_by("pk"):
+    rows = run.inputs.exclude(name="prompts").select_related("snapshot__dataset", "source")
+    for row in rows.order_by("pk"):
         mine = row.source is not None and row.source.workspace_id == run.workspace_id
         name = str(row.snapshot or "") or model_name(row.source or row.path)
         found.append(
@@ -263,6 +267,7 @@ def page(run: Run) -> dict[str, Any]:
     """All that the run's page shows."""
     trainable = run.result.get("trainable_share")
     artifact = run.result.get("artifact") or {}
+    leaves_model = run.state == State.SUCCEEDED and run.recipe != "answer"
     given = lineage(run)
     return {
         **line(run),
@@ -277,7 +282,7 @@ def page(run: Run) -> dict[str, Any]:
         "log": log_tail(run),
         "base": next((row["name"] for row in given if row["word"] == "base model"), ""),
         "trainable": f"{100 * trainable:.2g} %" if isinstance(trainable, int | float) else "",
-        "artifact": run.artifact if run.state == State.SUCCEEDED and artifact else None,
+        "artifact": run.artifact if artifact and leaves_model else None,
         "artifact_kind": str(artifact.get("kind") or "").replace("_", " "),
         "artifact_sha256": str(artifact.get("sha256") or ""),
         "used_by": Run.objects.filter(inputs__source=run, workspace=run.workspace_id).distinct(),
