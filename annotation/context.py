@@ -1,4 +1,4 @@
-"""What every page's frame needs: the links that settings name, resolved for the workspace at hand."""
+"""What every page's frame needs: the links that settings name, for the workspace at hand."""
 
 from typing import Any
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 
 def hash_secret(secret: str) -> str:
-    """What is stored of a random secret (an invitation's or a token's); 256 random bits need no salt."""
+    """What is stored of a random secret, an invitation's or a token's; 256 bits need no salt."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

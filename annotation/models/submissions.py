@@ -38,7 +38,7 @@ class Submission(models.Model):
     state = models.CharField(max_length=9, choices=State, default=State.CLAIMED)
     shown = models.JSONField(default=list)  # response ids in the order drawn for this person
     claimed_until = models.DateTimeField(null=True)
-    # What is being written: {"text"?, "messages"?, "system"?, "context"?, "order"?}, and its version.
+    # What is being written, {"text"?, "messages"?, "system"?, "context"?, "order"?}; its version.
     draft = models.JSONField(default=dict)
     version = models.PositiveIntegerField(default=0)
     # correct, where the stage lets the prompt be edited: null where it was left alone.

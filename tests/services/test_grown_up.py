@@ -59,15 +59,18 @@ def test_a_worker_on_redis_imports_into_postgresql(database, redis_url, tmp_path
 
     manage("migrate", "--verbosity", "0")
     rows = tmp_path / "rows.jsonl"
-    rows.write_text('{"instruction": "Say hello.", "response": "Hello there, and welcome."}\n' * 1)
-    start = """
+    rows.write_text('{"instruction": "Say hello.", "response": "Hello there, and welcome."}\n')
+    start = (
+        f"PATH = {str(rows)!r}"
+        + """
 from annotation import importing, people, projects
 from annotation.models import User
 olga = User.objects.create_user("olga@example.org", "Olga", "a long password")
 acme = people.create_workspace(name="Acme", owner=olga)
 desk = projects.create_project(workspace=acme, name="Desk", guidelines="", author=olga)
-importing.start(importing.create(project=desk, user=olga, path=%r))
-""" % str(rows)
+importing.start(importing.create(project=desk, user=olga, path=PATH))
+"""
+    )
     worker = subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", "config", "worker", "-Q", "work", "-c", "1"],
         cwd=ROOT,
