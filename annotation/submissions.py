@@ -234,6 +234,18 @@ def undo(*, stage: Stage, user: User) -> Submission:
     submission = Submission.objects.select_related("item", "stage").get(pk=last)
     item, was_skipped = submission.item, submission.state == State.SKIPPED
     now = timezone.now()
+    # First, and only from what was read: of two clicks at once the second must not count again.
+    unchanged = Submission.objects.filter(
+        pk=last, state=submission.state, version=submission.version
+    )
+    if not unchanged.update(
+        state=State.DRAFT if submission.draft else State.CLAIMED,
+        claimed_until=now + timedelta(minutes=stage.lease_minutes),
+        submitted=None,
+        skip_reason="",
+        version=F("version") + 1,
+    ):
+        raise Refused("This was taken back already, perhaps in another tab.")
     if was_skipped:
         if not places.unskip(item.pk, stage):
             raise Refused("The item that you skipped has gone to others: it cannot be undone.")
@@ -243,13 +255,6 @@ def undo(*, stage: Stage, user: User) -> Submission:
             raise Refused("Others have already gone on from this work, so it stays as it is.")
         Response.objects.filter(submission=submission, withdrawn=None).update(withdrawn=now)
         Ranking.objects.filter(submission=submission).update(withdrawn=now)
-    Submission.objects.filter(pk=last).update(
-        state=State.DRAFT if submission.draft else State.CLAIMED,
-        claimed_until=now + timedelta(minutes=stage.lease_minutes),
-        submitted=None,
-        skip_reason="",
-        version=F("version") + 1,
-    )
     submission.refresh_from_db()
     _record(submission, "undo", user)
     column = "skipped" if was_skipped else "submitted"

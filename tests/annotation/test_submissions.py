@@ -389,6 +389,22 @@ def test_undo_of_a_skip_that_went_to_another_is_refused(cast, writing) -> None:
         submissions.undo(stage=writing.stage, user=cast.ana)
 
 
+def test_two_undos_at_once_count_once(cast, writing, monkeypatch) -> None:
+    """The second has read the submission before the first had written."""
+    submit(writing, cast.ana, text="too quick")
+    get = Submission.objects.get
+
+    def read_and_be_late(self, *args, **lookup):
+        monkeypatch.undo()
+        found = get(*args, **lookup)
+        submissions.undo(stage=writing.stage, user=cast.ana)
+        return found
+
+    monkeypatch.setattr(type(Submission.objects.all()), "get", read_and_be_late)
+    with pytest.raises(Refused, match="taken back already"):
+        submissions.undo(stage=writing.stage, user=cast.ana)
+
+
 def test_nothing_to_undo(cast, writing) -> None:
     with pytest.raises(Refused, match="nothing to undo"):
         submissions.undo(stage=writing.stage, user=cast.ana)
