@@ -14,7 +14,7 @@ from django.db.models import Max
 from annotation.batch_rows import COMPARISON, Place, Reply, Row, Signature, Work, insert_work
 from annotation.errors import Refused
 from annotation.models import Import, Item, Prompt, Ranking, Response, Stage
-from annotation.prompts import is_worked_on
+from annotation.prompts import is_worked_on, text_is_fixed
 from annotation.records import Answer, Record, same_answer
 from annotation.text import digest, prompt_fingerprint, root_key, text_fingerprint
 
@@ -109,9 +109,17 @@ class Batch(AbstractContextManager["Batch"]):
                 metadata,
                 batch,
                 root,
-            ) in prompts.filter(**lookup).values_list(*FIELDS, "metadata", "batch_id", "root_id"):
+                state,
+            ) in prompts.filter(**lookup).values_list(
+                *FIELDS, "metadata", "batch_id", "root_id", "batch__state"
+            ):
                 if pk in places:
                     continue
+                if batch not in (None, self.row.pk) and state != Import.State.DONE:
+                    raise Refused(
+                        "Nothing was imported: another import into this project is being taken "
+                        "out. Try again in a moment."
+                    )
                 place = Place(
                     external_id=external_id,
                     fingerprint=mark,
@@ -332,10 +340,18 @@ class Batch(AbstractContextManager["Batch"]):
 
 
 def _apply(changes: Sequence[dict[str, Any]]) -> None:
-    """Through the ORM: changes are few beside rows, and each names its own fields."""
+    """Through the ORM: changes are few beside rows, and each names its own fields.
+
+    Raises Refused for a text that somebody has begun to work on since its row was read."""
     for change in changes:
-        pk = change.pop("pk")
-        Prompt.objects.filter(pk=pk).update(**change)
+        rows = Prompt.objects.filter(pk=change.pop("pk"))
+        if "messages" in change and text_is_fixed(prompt := rows.get()):
+            raise Refused(
+                f"Nothing was imported: somebody began to work on the prompt "
+                f"“{prompt.external_id}”, which would change, while the file came in. Start it "
+                "again: the row is then refused by name."
+            )
+        rows.update(**change)
 
 
 def _other_text(same: bool) -> str:

@@ -16,7 +16,7 @@ from annotation.import_files import Parsed, TakeNote, drop
 from annotation.models import Import, Project, Prompt, Response
 from annotation.readers import ReadError
 from annotation.records import Record
-from annotation.removal import remove
+from annotation.removal import others_have_rows, remove
 from annotation.reports import Report
 
 log = logging.getLogger("annotation.importing")
@@ -35,11 +35,14 @@ class Cancelled(Exception):
 
 
 def claim(import_row: Import) -> bool:
-    """queued -> running, unless another import into the project runs: one at a time."""
+    """queued -> running, unless another import into the project runs: one at a time.
+
+    One that was cancelled or failed is in the way until its rows are out: this one would take its
+    prompts for prompts that are there, and lose with them what it adds."""
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=import_row.project_id)
         running = Import.objects.filter(project=import_row.project_id, state=Import.State.RUNNING)
-        if running.exists():
+        if running.exists() or others_have_rows(import_row):
             return False
         rows = Import.objects.filter(pk=import_row.pk, state=Import.State.QUEUED)
         return bool(
@@ -175,6 +178,7 @@ def _fail(import_row: Import, reason: str, report: Report) -> None:
         state=Import.State.FAILED,
         reason=reason,
         report=report.as_dict(),
+        heartbeat=timezone.now(),
         finished=timezone.now(),
     )
     import_row.state = Import.State.FAILED

@@ -138,8 +138,11 @@ def start(import_row: Import) -> Import:
 
 
 def _empty_first(import_row: Import) -> None:
-    """What an earlier try left, if its removal was cut off."""
+    """What an earlier try left, if its removal was cut off. Refused while it may go on: what the
+    next try writes would go with it."""
     if import_row.state == State.FAILED and has_rows(import_row):
+        if import_row.heartbeat and import_row.heartbeat > timezone.now() - STALE:
+            raise Refused("What it had written is still being taken out: try again in a moment.")
         remove(import_row)
 
 

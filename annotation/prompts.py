@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from annotation import queue
 from annotation.errors import Refused
-from annotation.models import Origin, Project, Prompt, Submission
+from annotation.models import Item, Origin, Project, Prompt, Submission
 from annotation.records import Record, check
 from annotation.text import prompt_fingerprint, root_key
 
@@ -27,6 +27,14 @@ def is_worked_on(prompt: Prompt) -> bool:
         or prompt.responses.exclude(origin=Origin.IMPORTED).exists()
         or Prompt.objects.filter(parent__prompt=prompt).exists()
     )
+
+
+def text_is_fixed(prompt: Prompt) -> bool:
+    """`is_worked_on`, and until the transaction ends nobody claims the prompt who has not yet.
+
+    PostgreSQL locks its items, which a claim would write; SQLite has one writer."""
+    list(Item.objects.select_for_update().filter(prompt=prompt).values_list("pk"))
+    return is_worked_on(prompt)
 
 
 def _check(
@@ -106,7 +114,7 @@ def edit_prompt(
     _check(prompt.external_id, messages, system, context, metadata)
     fingerprint = prompt_fingerprint(system, messages, context)
     same_text = (prompt.messages, prompt.system, prompt.context) == (messages, system, context)
-    if not same_text and is_worked_on(prompt):
+    if not same_text and text_is_fixed(prompt):
         raise Refused(
             f"Prompt “{prompt.external_id}” has been worked on, so its text stays as people saw "
             "it. Retire it and add the new text as a prompt of its own; metadata may be changed."

@@ -1,6 +1,7 @@
 """How an import that is not done is taken out again, in chunks, with nothing left behind."""
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from annotation.bulk import delete
 from annotation.models import Import, Item, Prompt, Ranking, Response, Stage, Submission
@@ -24,10 +25,19 @@ def remove(import_row: Import) -> None:
 
 
 def has_rows(import_row: Import) -> bool:
-    return (
-        import_row.prompts.exists()
-        or import_row.responses.exists()
-        or import_row.submissions.exists()
+    return _have_rows(Import.objects.filter(pk=import_row.pk))
+
+
+def others_have_rows(import_row: Import) -> bool:
+    """Is another import into the project still on its way in, or on its way out again?"""
+    others = Import.objects.filter(project=import_row.project_id).exclude(pk=import_row.pk)
+    return _have_rows(others.exclude(state=Import.State.DONE))
+
+
+def _have_rows(imports: "QuerySet[Import]") -> bool:
+    batches = imports.values("pk")
+    return any(
+        model.objects.filter(batch__in=batches).exists() for model in (Prompt, Response, Submission)
     )
 
 

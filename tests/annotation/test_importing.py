@@ -432,6 +432,54 @@ def test_one_import_into_a_project_at_a_time(file, add) -> None:
     assert counts(importing.run(second)) == (4, 0, 0, 0)
 
 
+def test_an_import_waits_until_a_cancelled_one_is_out(file) -> None:
+    """Else it takes the other's prompts for prompts that are there, and they are removed."""
+    first, second = start(file(GOOD, "a")), start(file(GOOD, "b"))
+    Import.objects.filter(pk=first.pk).update(state=State.RUNNING)
+    with import_runs.Batch(first) as batch:
+        batch.write([importing_row(0)])
+        importing.cancel(Import.objects.get(pk=first.pk))
+        assert importing.run(second) == {}
+        second.refresh_from_db()
+        assert second.state == State.QUEUED
+        with import_runs.Batch(second) as other, pytest.raises(Refused, match="taken out"):
+            other.write([importing_row(0)])
+    import_runs.remove(Import.objects.get(pk=first.pk))
+    assert counts(importing.run(second)) == (4, 0, 0, 0)
+    assert Prompt.objects.live().count() == 4
+
+
+def test_a_failed_import_is_not_started_over_its_own_removal(file) -> None:
+    import_row = start(file(GOOD))
+    Import.objects.filter(pk=import_row.pk).update(state=State.RUNNING)
+    with import_runs.Batch(import_row) as batch:
+        batch.write([importing_row(0)])
+    Import.objects.filter(pk=import_row.pk).update(state=State.FAILED, heartbeat=timezone.now())
+    import_row.refresh_from_db()
+    with pytest.raises(Refused, match="still being taken out"):
+        start(import_row)
+    import_row.refresh_from_db()
+    assert import_row.state == State.FAILED and Prompt.objects.exists()
+
+
+def test_a_prompt_that_is_claimed_while_the_file_comes_in_is_not_changed(
+    file, add, cast, monkeypatch
+) -> None:
+    add(prompt("before", external_id="p"))
+    stage = Stage.objects.create(project=cast.project, kind="write", name="Write")
+    write = import_runs.Batch.write
+
+    def write_and_claim(self, rows):
+        verdicts = write(self, rows)
+        assert queue.claim(stage, cast.ana)
+        return verdicts
+
+    monkeypatch.setattr(import_runs.Batch, "write", write_and_claim)
+    with pytest.raises(Refused, match="began to work on the prompt “p”"):
+        add(prompt("after", external_id="p"))
+    assert Prompt.objects.get().question == "before"
+
+
 def test_a_task_that_comes_twice_starts_nothing_twice(file) -> None:
     import_row = start(file(GOOD))
     assert counts(importing.run(import_row)) == (4, 0, 0, 0)
