@@ -9,14 +9,10 @@ from django.db import connections
 
 
 @pytest.fixture
-def shared_database(request, tmp_path: Path, django_db_setup, django_db_blocker) -> Iterator[None]:
-    """A database that threads share as processes do: committed, and on SQLite a file in WAL mode
-    (the usual one lies in memory, where a second writer fails instead of waiting)."""
+def file_database(tmp_path: Path, django_db_setup, django_db_blocker) -> Iterator[None]:
+    """SQLite's database as a file in WAL mode: the usual one lies in memory, where a second writer
+    fails instead of waiting."""
     default = connections["default"]
-    if default.vendor != "sqlite":
-        request.getfixturevalue("transactional_db")
-        yield
-        return
     with django_db_blocker.unblock():
         default.ensure_connection()
         path = tmp_path / "shared.sqlite3"
@@ -32,3 +28,18 @@ def shared_database(request, tmp_path: Path, django_db_setup, django_db_blocker)
             connections["default"].close()
             settings["NAME"] = name
             connections["default"] = default
+
+
+# pytest-django gives a database without a transaction around the test only where a test or a
+# fixture names `transactional_db`, not where it is asked for by request.getfixturevalue.
+if connections["default"].vendor == "sqlite":
+
+    @pytest.fixture
+    def shared_database(file_database) -> None:
+        """A database that threads share as processes do: what they write is committed."""
+
+else:
+
+    @pytest.fixture
+    def shared_database(transactional_db) -> None:
+        """A database that threads share as processes do: what they write is committed."""

@@ -204,6 +204,7 @@ def test_a_snapshot_withdrawn_in_the_queue_is_not_trained_on(make_run, engine) -
     assert run.state == "failed" and "is withdrawn now" in run.reason
 
 
+@pytest.mark.django_db(transaction=True)  # it closes old connections, which ends a transaction
 def test_serve_does_not_leave_an_orphan_behind(orphan) -> None:
     wait_for(checkpoint(orphan))
     serve.end_trainers(lambda: False)
@@ -212,6 +213,7 @@ def test_serve_does_not_leave_an_orphan_behind(orphan) -> None:
     assert result["state"] == "stopped", "it was asked, and saved itself"
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_deaf_orphan_is_killed(make_run, engine) -> None:
     run = make_run(state="running")
     process = engine("deaf").submit(run)
