@@ -58,6 +58,7 @@ def context(
         "prompt": prompt,
         "turns": conversation(prompt),
         "context_html": markdown.render(prompt.context) if prompt.context else "",
+        "instructions_html": markdown.render(stage.instructions) if stage.instructions else "",
         "system_html": markdown.render(prompt.system) if prompt.system else "",
         "tools": json.dumps(prompt.tools, indent=2, ensure_ascii=False) if prompt.tools else "",
         "content": content,

@@ -252,6 +252,14 @@ def test_no_change_needed(ana, cast) -> None:
     assert Response.objects.count() == 1
 
 
+def test_instructions_are_markdown_and_harmless(ana, cast) -> None:
+    make_prompt(cast.project)
+    stage = make_stage(cast.project, instructions="Check **every** number. <script>x()</script>")
+    page = ana.get(url(stage)).content.decode()
+    assert "<strong>every</strong>" in page
+    assert "<script>x()" not in page
+
+
 # Rank
 
 

@@ -207,7 +207,7 @@ def test_every_page_has_something_on_it(demo):
         ("annotation:home", None): ["Support desk", "Science tutor"],
         ("annotation:workspace", workspace.slug): ["Support desk", "Science tutor"],
         ("annotation:people", workspace.slug): ["caio@example.org", "reviewer"],
-        ("annotation:project", project.pk): ["Correct draft-a"],
+        ("annotation:project", project.pk): [">Correct</a>", ">Rank</a>"],
         ("annotation:guidelines", project.pk): ["Three questions, in this order"],
         ("annotation:prompts", project.pk): ["support-001"],
         ("annotation:prompt", prompt.pk): ["double charge", "draft-c"],

@@ -78,7 +78,7 @@ WORK = {
         ),
         Work(
             "correct",
-            "Correct draft-a",
+            "Correct",
             "Repair what is wrong, missing or badly said, and leave the rest as it is.",
             ("Bea", "Caio", "Ana"),
             15,
@@ -110,7 +110,7 @@ WORK = {
         ),
         Work(
             "correct",
-            "Correct draft-a",
+            "Correct",
             "Check every fact and calculation first; then say it better where it needs that.",
             ("Ana", "Caio", "Bea"),
             7,
