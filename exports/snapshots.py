@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Max, Q
+from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
 from annotation.errors import Refused
@@ -88,11 +88,11 @@ def freeze(snapshot: Snapshot, out: Path | None = None) -> Snapshot:
     if rows.filter(state=State.QUEUED).update(**claim) != 1:
         snapshot.refresh_from_db()
         return snapshot
+    # One that was given up for dead and wakes up again writes nothing over its successor.
+    mine = rows.filter(state=State.FREEZING, stats__attempts=attempts)
     try:
-        done = _freeze(snapshot, out or _home_of(snapshot))
-        rows.filter(state=State.FREEZING).update(
-            **done, state=State.READY, reason="", progress=100, finished=timezone.now()
-        )
+        done = _freeze(snapshot, out or _home_of(snapshot), mine)
+        mine.update(**done, state=State.READY, reason="", progress=100, finished=timezone.now())
     except Exception as error:  # a worker outlives whatever a freeze dies of
         if isinstance(error, (Refused, SelectionError)):
             reason = str(error)
@@ -101,9 +101,7 @@ def freeze(snapshot: Snapshot, out: Path | None = None) -> Snapshot:
         else:
             reason = f"It broke off ({type(error).__name__}: {error}); the log has more."
         log.warning("freeze failed", extra={"snapshot": snapshot.pk}, exc_info=error)
-        rows.filter(state=State.FREEZING).update(
-            state=State.FAILED, reason=reason, finished=timezone.now()
-        )
+        mine.update(state=State.FAILED, reason=reason, finished=timezone.now())
     snapshot.refresh_from_db()
     return snapshot
 
@@ -114,8 +112,10 @@ def _home_of(snapshot: Snapshot) -> Path:
     return root / dataset.workspace.slug / dataset.slug / f"v{snapshot.number}"
 
 
-def _freeze(snapshot: Snapshot, target: Path) -> dict[str, Any]:
-    """Write beside the target under a temporary name, hash, rename; returns what the row learns."""
+def _freeze(snapshot: Snapshot, target: Path, mine: "QuerySet[Snapshot]") -> dict[str, Any]:
+    """Write beside the target under a temporary name, hash, rename; returns what the row learns.
+
+    `mine`: the row as long as it is this worker's."""
     dataset = snapshot.dataset
     dataset_then = Dataset(
         workspace=dataset.workspace, kind=dataset.kind, selection=snapshot.selection
@@ -124,7 +124,7 @@ def _freeze(snapshot: Snapshot, target: Path) -> dict[str, Any]:
     target = target.absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    beat = _heart(snapshot)
+    beat = _heart(mine)
     try:
         directory = work / "snapshot"
         directory.mkdir()
@@ -159,6 +159,7 @@ def _freeze(snapshot: Snapshot, target: Path) -> dict[str, Any]:
         text = json.dumps(facts, ensure_ascii=False, indent=1)
         (directory / "snapshot.json").write_text(text + "\n", encoding="utf-8")
         (directory / "README.md").write_text(card.render(facts), encoding="utf-8")
+        _still(mine, progress=99)
         if target.exists() and target.is_dir() and not any(target.iterdir()):
             target.rmdir()
         elif target.exists():
@@ -204,7 +205,13 @@ def _pseudonym(snapshot: Snapshot) -> Callable[[str], str]:
     return lambda name: "annotator-" + hmac.new(key, name.encode(), "sha256").hexdigest()[:12]
 
 
-def _heart(snapshot: Snapshot) -> Callable[[int], None]:
+def _still(mine: "QuerySet[Snapshot]", progress: int) -> None:
+    """Say that we live and how far we are. Raises Refused where the row is another's by now."""
+    if not mine.update(progress=progress, heartbeat=timezone.now()):
+        raise Refused("Another worker took this over.")
+
+
+def _heart(mine: "QuerySet[Snapshot]") -> Callable[[int], None]:
     """Tell the row how far we are, once a second at most."""
     last = 0.0
 
@@ -213,9 +220,7 @@ def _heart(snapshot: Snapshot) -> Callable[[int], None]:
         if time.monotonic() - last < 1:
             return
         last = time.monotonic()
-        alive = Snapshot.objects.filter(pk=snapshot.pk, state=State.FREEZING)
-        if not alive.update(progress=share, heartbeat=timezone.now()):
-            raise Refused("Another worker took this over.")
+        _still(mine, progress=share)
 
     return beat
 
