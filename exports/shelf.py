@@ -77,11 +77,13 @@ class Shelf:
         )
 
     def drop_duplicates(self) -> int:
-        """Of equal rows the first in sorting order stays; returns how many went."""
+        """Of equal rows the first in sorting order stays, of those of one prompt the one with the
+        lowest margin, whichever came first; returns how many went."""
         self._base.execute("CREATE INDEX equal_rows ON rows (digest, key)")
         return self._base.execute(
             "DELETE FROM rows WHERE rowid IN (SELECT rowid FROM ("
-            "SELECT rowid, ROW_NUMBER() OVER (PARTITION BY digest ORDER BY key) AS place FROM rows"
+            "SELECT rowid, ROW_NUMBER() OVER (PARTITION BY digest ORDER BY key, row) AS place"
+            " FROM rows"
             ") WHERE place > 1)"
         ).rowcount
 

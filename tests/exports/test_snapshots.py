@@ -169,6 +169,29 @@ def test_equal_rows_stand_once(desk, sft, cast) -> None:
     assert sum(snapshot.counts.values()) == 61, "the same prompt with another answer is data"
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_equal_pairs_the_same_one_stays_whichever_came_first(desk, cast, turned) -> None:
+    """One text by two origins, ranked twice above the same answer: equal but for the margin."""
+    stage, prompt = desk.stage("rank"), desk.prompt("Which?")
+    strengths = {"imported": 3, "model": 1}
+    twins = {
+        origin: desk.answer(prompt, "Better.", origin)
+        for origin in sorted(strengths, reverse=turned)
+    }
+    worse = desk.answer(prompt, "Worse, by far.")
+    for user, (origin, strength) in zip((cast.ana, cast.bea), strengths.items(), strict=True):
+        desk.rank(stage, prompt, [[twins[origin]], [worse]], user, strength=strength)
+    dataset = datasets.create(
+        workspace=cast.acme,
+        name="D",
+        kind="preference",
+        values={"projects": "support-desk", "margin": "strength", "test": 0, "validation": 0},
+        user=None,
+    )
+    (row,) = files.read_rows(Path(frozen(dataset).path), ("train",))
+    assert row["margin"] == 1.0
+
+
 def test_nothing_to_train_on_is_refused_in_words(desk, sft, pairs) -> None:
     values = {"projects": ["support-desk"], "min_length": 500}
     datasets.change(dataset=sft, name=sft.name, values=values)
@@ -234,6 +257,24 @@ def test_what_a_dead_worker_left_is_frozen_after_a_sweep(sft, cast) -> None:
     snapshot.refresh_from_db()
     assert snapshot.state == "ready" and len(snapshot.sha256) == 64
     assert snapshots.sweep() == 0
+
+
+def test_a_worker_that_wakes_up_late_writes_nothing_over_its_successor(
+    sft, cast, monkeypatch
+) -> None:
+    snapshot = snapshots.request(dataset=sft, user=cast.lee)
+    row = Snapshot.objects.filter(pk=snapshot.pk)
+    render = snapshots.card.render
+
+    def be_given_up(facts):
+        row.update(state="freezing", stats={"attempts": 2})  # swept, and claimed by another
+        return render(facts)
+
+    monkeypatch.setattr(snapshots.card, "render", be_given_up)
+    snapshots.freeze_queued(snapshot.pk)
+    snapshot.refresh_from_db()
+    assert (snapshot.state, snapshot.reason) == ("freezing", "")
+    assert not snapshots._home_of(snapshot).exists(), "the folder is the other's to make"
 
 
 def test_a_freeze_that_kills_its_worker_is_given_up(sft, cast) -> None:
