@@ -1,7 +1,7 @@
 """Preflight: what a run would do, found out in a subprocess before a GPU is touched.
 
-What was found is kept under a hash of what was asked, so that Start after Preflight need not ask
-again.
+What passed is kept under a hash of what was asked, so that Start after Preflight need not ask
+again. A refusal is not: room on the disk or in memory may have been made since.
 """
 
 import hashlib
@@ -68,13 +68,12 @@ def preflight(
         return None
     run = Run(workspace=workspace, recipe=recipe, config=values, template=template_of(values))
     directory = Path(settings.RUN_ROOT) / "preflights" / _key(run, chosen)
-    found = _read(directory)
-    if found is not None:
+    if (found := _passed(directory)) is not None:
         return found
     if not _one.acquire(timeout=settings.PREFLIGHT_SECONDS):
         raise Refused("Other preflights are under way: try again in a moment.")
     try:
-        return _read(directory) or _ask(run, chosen, directory, command(directory))
+        return _passed(directory) or _ask(run, chosen, directory, command(directory))
     finally:
         _one.release()
 
@@ -106,6 +105,11 @@ def _ask(run: Run, chosen: list[Chosen], directory: Path, command: list[str]) ->
         raise Refused(f"The preflight did not come to an end: {said}")
     shutil.rmtree(directory / "inputs", ignore_errors=True)
     return found
+
+
+def _passed(directory: Path) -> dict[str, Any] | None:
+    found = _read(directory)
+    return found if found and found.get("ok") else None
 
 
 def _read(directory: Path) -> dict[str, Any] | None:

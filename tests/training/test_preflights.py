@@ -52,6 +52,13 @@ def test_a_refusal_blocks(asked) -> None:
     preflights.refuse_if_refused(None)
 
 
+def test_what_was_refused_is_looked_at_again(asked) -> None:
+    """The disk was full, and has been cleared since."""
+    full = {"ok": False, "refusals": ["The disk is full."]}
+    assert preflights.preflight(**asked, command=says(full)) == full
+    assert preflights.preflight(**asked, command=says(OK)) == OK
+
+
 @pytest.mark.parametrize(
     ("script", "words"),
     [("import sys; sys.exit('no module torch')", "no module torch"), ("pass", "it said nothing")],
