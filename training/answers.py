@@ -18,6 +18,8 @@ from training import runs
 from training.inputs import Given, model_name
 from training.models import Run
 
+AT_ONCE = 1_000  # ids a query: databases have a limit, SQLite's may be 32,766
+
 
 def author_of(model: Given) -> str:
     """The name under which a model's answers stand: "run 12 · SFT on Support v1"."""
@@ -98,6 +100,16 @@ def model_of(run: Run) -> Given:
     return row.source or row.path
 
 
+def _prompts(run: Run, keys: list[int]) -> dict[int, Prompt]:
+    """Those of the prompts that are in the run's workspace and in use."""
+    rows = Prompt.objects.live().filter(project__workspace=run.workspace, retired=None)
+    rows = rows.select_related("project").defer("messages", "system", "context", "tools")
+    found: dict[int, Prompt] = {}
+    for start in range(0, len(keys), AT_ONCE):
+        found |= rows.in_bulk(keys[start : start + AT_ONCE])
+    return found
+
+
 def deliver(run: Run) -> dict[str, Any]:
     """Bring the answers of a finished answer run into its project; the importer's report.
 
@@ -106,12 +118,7 @@ def deliver(run: Run) -> dict[str, Any]:
     texts = dict(_answers(run))
     if not texts:
         raise Refused("the model wrote no answer with any text")
-    prompts = {
-        prompt.pk: prompt
-        for prompt in Prompt.objects.live()
-        .filter(pk__in=texts, project__workspace=run.workspace, retired=None)
-        .select_related("project")
-    }
+    prompts = _prompts(run, list(texts))
     if not prompts:
         raise Refused("their prompts are gone")
     project = next(iter(prompts.values())).project

@@ -106,6 +106,16 @@ def test_delivered_twice_is_delivered_once(cast, model, prompts, engine) -> None
     assert Response.objects.count() == before
 
 
+def test_many_answers_are_looked_up_in_parts(cast, model, prompts, monkeypatch) -> None:
+    """SQLite takes a quarter of a million values in a statement, many builds of it 32,766."""
+    run = ask(cast, model)
+    run.artifact.mkdir(parents=True)
+    keys = [*range(10**9, 10**9 + 260_000), *(prompt.pk for prompt in prompts)]
+    lines = (json.dumps({"key": str(key), "text": "Hello."}) for key in keys)
+    (run.artifact / "answers.jsonl").write_text("\n".join(lines))
+    assert answers.deliver(run)["answers"] == 3
+
+
 def test_keys_of_another_workspace_reach_nothing(cast, model, prompts, engine) -> None:
     run = ask(cast, model)
     run.artifact.mkdir(parents=True)
