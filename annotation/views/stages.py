@@ -43,7 +43,8 @@ def stage_new(request: HttpRequest, pk: int) -> HttpResponse:
 def stage(request: HttpRequest, pk: int) -> HttpResponse:
     found = _fetch(request, pk, Role.REVIEWER)
     seats = found.seats.select_related("user").order_by("-submitted", "user__name")
-    flagged = found.items.filter(flagged=True).select_related("prompt").order_by("pk")
+    rows = found.items.filter(flagged=True).select_related("prompt").order_by("pk")
+    flagged = list(rows[:FLAGGED_SHOWN])
     reasons = Submission.objects.filter(item__in=flagged, state=Submission.State.SKIPPED)
     skips: dict[int, list[Submission]] = {}
     for skip in reasons.select_related("user"):
@@ -54,7 +55,7 @@ def stage(request: HttpRequest, pk: int) -> HttpResponse:
         "progress": queue.progress(found),
         "html": markdown.render(found.instructions) if found.instructions else "",
         "seats": seats,
-        "flagged": [(item, skips.get(item.pk, [])) for item in flagged[:FLAGGED_SHOWN]],
+        "flagged": [(item, skips.get(item.pk, [])) for item in flagged],
     }
     return render(request, "annotation/stage.html", context)
 

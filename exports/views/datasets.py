@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Max
+from django.db.models import Exists, Max, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -27,8 +27,7 @@ def _fetch(request: HttpRequest, pk: int) -> Dataset:
 @require_GET
 def datasets(request: HttpRequest, slug: str) -> HttpResponse:
     workspace = access.workspace(request, slug, Role.LEAD)
-    rows = workspace.datasets.order_by("-pk")
-    found = [{"dataset": row, "latest": latest(row)} for row in rows]
+    found = _with_latest(list(workspace.datasets.order_by("-pk")))
     return render(request, "exports/datasets.html", {"datasets": found})
 
 
@@ -138,17 +137,25 @@ def project_panel(request: HttpRequest, pk: int) -> HttpResponse:
     rows = Project.objects.select_related("workspace")
     project = access.fetch(request, rows, Role.LEAD, pk=pk)
     mine = [
-        {"dataset": row, "latest": latest(row)}
+        row
         for row in project.workspace.datasets.order_by("-pk")
         if project.slug in row.selection.get("projects", [])
     ]
-    context = {"project": project, "datasets": mine}
+    context = {"project": project, "datasets": _with_latest(mine)}
     return render(request, "exports/_project_panel.html", context)
 
 
 def latest(dataset: Dataset) -> Snapshot | None:
     ready = dataset.snapshots.filter(state=Snapshot.State.READY)
     return ready.order_by("-number").first()
+
+
+def _with_latest(datasets: list[Dataset]) -> list[dict[str, Any]]:
+    """Each dataset with its newest snapshot that can be trained on, all in one query."""
+    ready = Snapshot.objects.filter(dataset__in=datasets, state=Snapshot.State.READY)
+    newer = ready.filter(dataset=OuterRef("dataset"), number__gt=OuterRef("number"))
+    newest = {row.dataset_id: row for row in ready.exclude(Exists(newer))}
+    return [{"dataset": row, "latest": newest.get(row.pk)} for row in datasets]
 
 
 def _versions(dataset: Dataset) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -50,6 +52,31 @@ def test_the_list_before_and_after(lee, cast) -> None:
     new(lee)
     shown = lee.get(url).content.decode()
     assert "Mine" in shown and "not yet" in shown
+
+
+def test_the_lists_show_the_newest_ready_version_in_as_many_queries_for_many(
+    lee, cast, django_assert_num_queries
+) -> None:
+    urls = [reverse("exports:datasets", args=["acme"])]
+    urls.append(reverse("exports:project_panel", args=[cast.project.pk]))
+
+    def add(name: str) -> None:
+        new(lee, name=name)
+        for number, state in enumerate(("ready", "ready", "failed"), 1):
+            dataset = Dataset.objects.get(name=name)
+            Snapshot.objects.create(dataset=dataset, number=number, state=state, selection={})
+
+    add("One")
+    for url in urls:
+        lee.get(url)
+        with CaptureQueriesContext(connection) as alone:
+            assert ">v2<" in lee.get(url).content.decode()
+        asked = len(alone)
+        for number in range(3):
+            add(f"More {number} of {url}")
+        with django_assert_num_queries(asked):
+            shown = lee.get(url).content.decode()
+        assert shown.count(">v2<") >= 4 and ">v3<" not in shown
 
 
 def test_a_new_dataset(lee, cast) -> None:
