@@ -29,13 +29,14 @@ DATASETS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ),
     ("Tutor prompts", "prompts", {"projects": ["science-tutor"]}),
 )
-# Ends in about five minutes on two cores.
+# Four passes over the few rows: four minutes of processor time, and the loss falls visibly.
 SFT = {
-    "max_steps": 24,
-    "max_length": 256,
+    "epochs": 4.0,
+    "learning_rate": 3e-4,
+    "max_length": 384,
     "batch_size": 2,
-    "eval_steps": 8,
-    "save_steps": 8,
+    "eval_steps": 12,
+    "save_steps": 12,
     "eval_rows": 8,
     "sample_tokens": 48,
 }
