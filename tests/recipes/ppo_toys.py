@@ -5,8 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
@@ -17,27 +15,11 @@ from transformers import (
 )
 
 from exports import chat
+from tests.recipes.conftest import SENTENCES, open_run, save_llama, user, write_snapshot
 from training.recipes import ppo
 from training.recipes.configs import PPOConfig, parse
 from training.recipes.ppo_rollout import Actor, Prompt
-
-WORDS = [
-    "user",
-    "assistant",
-    "system",
-    "red",
-    "green",
-    "blue",
-    "one",
-    "two",
-    "three",
-    "four",
-    "good",
-    "bad",
-    "yes",
-    "no",
-    "maybe",
-]
+from training.recipes.run_dir import RunDir
 
 
 def sizes(vocabulary: int, hidden: int = 32, **more: Any) -> LlamaConfig:
@@ -88,20 +70,6 @@ def improve(actor: Actor, prompts: list[Prompt], score: ppo.Score, settings: PPO
 # Run directories ---------------------------------------------------------------------------------
 
 
-def words_tokenizer() -> PreTrainedTokenizerFast:
-    """One token a word, ChatML, and a pad that is not the end token."""
-    specials = ["<pad>", "<|im_start|>", "<|im_end|>", "<unk>"]
-    vocabulary = {word: i for i, word in enumerate([*specials, *WORDS])}
-    base = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    base.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=base, pad_token="<pad>", eos_token="<|im_end|>", unk_token="<unk>"
-    )
-    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
-    tokenizer.chat_template = chat.CHATML
-    return tokenizer
-
-
 def letters_tokenizer() -> PreTrainedTokenizerFast:
     """One token a byte, another template, another end: nothing in common with the policy's."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -112,13 +80,6 @@ def letters_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=base, eos_token="</s>", pad_token="[PAD]")
     tokenizer.chat_template = chat.INSTRUCTION
     return tokenizer
-
-
-def save_base(folder: Path, *, seed: int = 0) -> Path:
-    tokenizer = words_tokenizer()
-    causal(len(tokenizer), seed=seed, scale=4.0).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def save_reward(folder: Path, *, seed: int = 1) -> Path:
@@ -142,71 +103,40 @@ def save_reward(folder: Path, *, seed: int = 1) -> Path:
 
 
 def save_prompts(folder: Path) -> Path:
-    (folder / "data").mkdir(parents=True)
-    for split, count in {"train": 6, "test": 3}.items():
-        rows = [
-            {"prompt": [{"role": "user", "content": f"{WORDS[3 + i]} {WORDS[6 + i]}"}]}
-            for i in range(count)
-        ]
-        rows[0]["prompt"].insert(0, {"role": "system", "content": "good"})
-        path = folder / "data" / f"{split}-00000-of-00001.parquet"
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    return folder
+    rows = [{"prompt": user(sentence)} for sentence in SENTENCES] + [
+        {"prompt": [{"role": "system", "content": "Be short."}, *user("Why?")]},
+        {"prompt": user("How?")},
+        {"prompt": user("When?")},
+    ]
+    return write_snapshot(folder, "prompts", train=rows[:6], test=rows[6:])
 
 
-def make_run(folder: Path, store: Path, **settings: Any) -> Path:
+def make_run(folder: Path, store: Path, **settings: Any) -> RunDir:
     """A run directory over what is in `store`; made there where it is missing."""
-    places = {
-        "model": store / "base",
-        "reward": store / "reward",
-        "snapshot": store / "prompts",
-    }
-    for name, make in (("model", save_base), ("reward", save_reward), ("snapshot", save_prompts)):
-        if not places[name].exists():
-            make(places[name])
+    makers = {"model": save_llama, "reward": save_reward, "snapshot": save_prompts}
+    for name, make in makers.items():
+        if not (store / name).exists():
+            make(store / name)
+    inputs: dict[str, Path | str] = {name: store / name for name in makers}
     if (store / "init").exists():
-        places["init"] = store / "init"
+        inputs["init"] = store / "init"
     folder.mkdir(parents=True)
-    spec = {
-        "run": 1,
-        "attempt": 1,
-        "recipe": "ppo",
+    small = {
         "seed": 3,
-        "config": {
-            "steps": 6,
-            "rollout_batch": 4,
-            "batch_size": 2,
-            "max_new_tokens": 6,
-            "max_length": 64,
-            "lora_rank": 2,
-            "learning_rate": 3e-3,
-            "eval_rows": 3,
-            "sample_tokens": 6,
-            "save_steps": 2,
-        }
-        | settings,
-        "inputs": [
-            {"name": name, "kind": name, "path": str(path), "sha256": ""}
-            for name, path in places.items()
-        ],
-        "template": {"name": "model", "text": ""},
-        "versions": {},
+        "steps": 6,
+        "rollout_batch": 4,
+        "max_new_tokens": 6,
+        "lora_rank": 2,
+        "learning_rate": 3e-3,
+        "eval_rows": 3,
+        "save_steps": 2,
     }
-    (folder / "spec.json").write_text(json.dumps(spec))
-    return folder
+    run = open_run(folder, "ppo", inputs, **small | settings)
+    run.close()
+    return run
 
 
-def result(run: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((run / "result.json").read_text())
-    return found
-
-
-def events(run: Path, kind: str) -> list[dict[str, Any]]:
-    lines = map(json.loads, (run / "events.jsonl").read_text().splitlines())
-    return [line for line in lines if line["kind"] == kind]
-
-
-def digest(run: Path) -> str:
+def digest(run: RunDir) -> str:
     """Of all weights; peft writes a set into its config, in no order."""
-    files = sorted((run / "artifact").glob("*.safetensors"))
+    files = sorted(run.artifact.glob("*.safetensors"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -7,9 +7,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from peft import LoraConfig, get_peft_model  # noqa: E402
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaForSequenceClassification  # noqa: E402
 
 from exports import chat  # noqa: E402
 from tests.recipes import ppo_toys as toys  # noqa: E402
+from tests.recipes.conftest import chat_tokenizer  # noqa: E402
 from training.recipes import ppo, ppo_math, ppo_rollout  # noqa: E402
 from training.recipes.data import Encoder  # noqa: E402
 from training.recipes.loading import Reward  # noqa: E402
@@ -109,6 +111,21 @@ def test_padding_and_cache_do_not_change_what_is_thought_of_an_answer(temperatur
         log_p = (logits / temperature).log_softmax(-1)
         alone = torch.stack([log_p[at, t] for at, t in zip(places, answer, strict=True)])
         torch.testing.assert_close(rollout.log_probs[i, : len(answer)], alone, atol=2e-5, rtol=0)
+
+
+def test_positions_are_counted_from_the_first_real_token():
+    """Llama only knows distances; a model that learned places would notice padding on its left."""
+    torch.manual_seed(0)
+    shape = GPT2Config(vocab_size=16, n_embd=32, n_layer=2, n_head=2, n_positions=32)
+    model = GPT2LMHeadModel(shape)
+    torch.nn.init.normal_(model.transformer.wpe.weight)
+    actor = Actor.of(model, pad=0, stops=[1])
+    together = sampled(actor)
+    for i, answer in enumerate(together.answers):
+        alone = ppo_rollout.read(actor, model, together, [i], 1.0)[0]
+        torch.testing.assert_close(
+            together.log_probs[i, : len(answer)], alone[0], atol=2e-5, rtol=0
+        )
 
 
 def test_values_are_those_of_the_state_before_the_token():
@@ -227,16 +244,14 @@ def test_a_reward_that_is_no_number_is_refused():
 
 
 def test_the_reward_reads_text_through_its_own_tokenizer_and_template(tmp_path):
-    from transformers import LlamaForSequenceClassification
-
     toys.save_reward(tmp_path / "reward")
-    mine, theirs = toys.words_tokenizer(), toys.letters_tokenizer()
+    mine, theirs = chat_tokenizer(), toys.letters_tokenizer()
     model = LlamaForSequenceClassification.from_pretrained(tmp_path / "reward").eval()
     reward = Reward(model, theirs, mean=0.5, std=2.0, max_length=96, start=None)
     score = ppo.text_score(reward, mine, batch_size=2, check=lambda: None)
     messages = [{"role": "user", "content": "red"}]
     prompt = Prompt(Encoder(mine, 64).prompt(messages), messages)
-    ids = mine("good <|im_start|> bad <|im_end|>", add_special_tokens=False)["input_ids"]
+    ids = mine("good<|im_start|> bad<|im_end|>", add_special_tokens=False)["input_ids"]
     short = mine("yes", add_special_tokens=False)["input_ids"]
     found = score([prompt, prompt], [ids, short])
     for answer, value in (("good bad", found[0]), ("yes", found[1])):
@@ -309,7 +324,7 @@ def bandit(beta, temperature, sign=1.0, steps=100):
     return before, apart()
 
 
-# Measured with both seeds tried: 0.003 and 0.007 (beta 0.1), 0.003 (0.5).
+# Measured: 0.003 and 0.001; at beta 0.1 and temperature 2 0.004, at beta 1 0.002.
 @pytest.mark.parametrize(("beta", "temperature"), [(0.1, 1.0), (0.5, 2.0)])
 def test_a_bandit_reaches_the_optimum_that_is_known_in_closed_form(beta, temperature):
     before, after = bandit(beta, temperature)
@@ -321,8 +336,8 @@ def test_the_bandit_would_notice_a_wrong_sign_of_kl():
     assert bandit(0.1, 1.0, sign=-1.0, steps=50)[1] > 0.3
 
 
-# An optimum with KL: at 0.005 a nat, 0.95 of the raw reward is worth its price (calibration: 5 of 5
-# seeds of a prototype within 88 updates).
+# An optimum with KL: at 0.005 a nat, 0.95 of the raw reward is worth its price. Measured on five
+# seeds: all five, after 25 to 44 updates.
 @pytest.mark.parametrize("seed", [0])
 def test_it_learns_which_tokens_are_allowed(seed):
     actor = Actor.of(toys.causal(64, seed=seed, hidden=64), pad=0, stops=[1])

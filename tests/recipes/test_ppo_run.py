@@ -17,6 +17,7 @@ from safetensors.torch import load_file  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
 
 from tests.recipes import ppo_toys as toys  # noqa: E402
+from tests.recipes.conftest import events_of, result_of, save_llama  # noqa: E402
 from training.recipes import ppo  # noqa: E402
 from training.recipes.entry import perform  # noqa: E402
 from training.recipes.run_dir import RunDir  # noqa: E402
@@ -27,26 +28,21 @@ ROOT = Path(__file__).resolve().parents[2]
 RESTLESS = {"lora_dropout": 0.1, "kl_target": 0.5}
 
 
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch):
-    """A run in this process must not keep its hand on the tests' SIGTERM."""
-    monkeypatch.setattr(RunDir, "catch_sigterm", lambda self: None)
-
-
-def work(path: Path) -> int:
-    run = RunDir(path)
+def work(run: RunDir) -> int:
+    """The recipe in this process, as a new attempt; the exit code."""
+    attempt = RunDir(run.path)
     try:
-        return perform("ppo", ppo.train, run)
+        return perform("ppo", ppo.train, attempt)
     finally:
-        run._events.close()
+        attempt.close()
 
 
-def shell(run: Path, program: str = "") -> subprocess.CompletedProcess[str]:
+def shell(run: RunDir, program: str = "") -> subprocess.CompletedProcess[str]:
     """The recipe in a process of its own; `program` is run before it begins."""
-    start = [sys.executable, "-m", "training.recipes.ppo", str(run)]
+    start = [sys.executable, "-m", "training.recipes.ppo", str(run.path)]
     if program:
         last = "\nfrom training.recipes.entry import main\nmain('ppo', ppo.train)"
-        start = [sys.executable, "-c", program + last, str(run)]
+        start = [sys.executable, "-c", program + last, str(run.path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(start, cwd=ROOT, env=environment, capture_output=True, text=True)
 
@@ -57,7 +53,7 @@ def store(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def straight(store, tmp_path_factory) -> Path:
+def straight(store, tmp_path_factory) -> RunDir:
     """A run that nothing interrupts."""
     run = toys.make_run(tmp_path_factory.mktemp("runs") / "straight", store, **RESTLESS)
     with pytest.MonkeyPatch.context() as patch:
@@ -71,21 +67,21 @@ def test_from_a_shell_the_same_seed_gives_the_same_bytes(straight, store, tmp_pa
     done = shell(run)
     assert done.returncode == 0, done.stderr
     assert toys.digest(run) == toys.digest(straight)
-    once, again = toys.result(straight), toys.result(run)
+    once, again = result_of(straight), result_of(run)
     for key in ("metrics", "samples", "kl_coef"):
         assert once[key] == again[key]
 
 
 def test_another_seed_gives_other_weights(straight, store, tmp_path):
     run = toys.make_run(tmp_path / "other", store, **RESTLESS)
-    spec = json.loads((run / "spec.json").read_text()) | {"seed": 4}
-    (run / "spec.json").write_text(json.dumps(spec))
+    spec = run.spec | {"seed": 4}
+    (run.path / "spec.json").write_text(json.dumps(spec))
     assert work(run) == 0
     assert toys.digest(run) != toys.digest(straight)
 
 
 def test_what_a_run_says_and_leaves(straight, store):
-    result = toys.result(straight)
+    result = result_of(straight)
     assert result["state"] == "succeeded"
     before, after = result["metrics"]["before"], result["metrics"]["after"]
     assert before.keys() == after.keys() == {"reward_mean", "kl", "length", "eos_share", "rows"}
@@ -93,32 +89,32 @@ def test_what_a_run_says_and_leaves(straight, store):
     assert abs(after["kl"]) > 1e-4
     assert len(result["samples"]) == 3
     assert result["samples"][0].keys() == {"prompt", "before", "after"}
-    assert result["samples"][0]["prompt"] == "system: good\nuser: red one"
-    steps = toys.events(straight, "metrics")
+    assert result["samples"][0]["prompt"] == "system: Be short.\nuser: Why?"
+    steps = events_of(straight, "metrics")
     assert [line["step"] for line in steps] == [1, 2, 3, 4, 5, 6]
     assert steps[0]["values"].keys() >= {
         *("reward", "reward_penalised", "kl", "entropy", "clip_share", "ratio", "policy_loss"),
         *("value_loss", "length", "eos_share", "learning_rate", "kl_coef"),
     }
-    shown = toys.events(straight, "sample")
+    shown = events_of(straight, "sample")
     assert [line["step"] for line in shown] == [1, 6]
     assert shown[0].keys() >= {"prompt", "text", "reward"}
-    facts = json.loads((straight / "artifact" / "annotune.json").read_text())
+    facts = json.loads((straight.artifact / "annotune.json").read_text())
     assert (facts["recipe"], facts["kind"]) == ("ppo", "adapter")
-    base = AutoModelForCausalLM.from_pretrained(store / "base")
-    model = PeftModel.from_pretrained(base, straight / "artifact")
+    base = AutoModelForCausalLM.from_pretrained(store / "model")
+    model = PeftModel.from_pretrained(base, straight.artifact)
     assert set(model.peft_config) == {"default"}
     assert any((w != 0).any() for n, w in model.named_parameters() if "lora_B" in n)
-    head = load_file(straight / "artifact" / "value_head.safetensors")
-    assert {n: list(w.shape) for n, w in head.items()} == {"weight": [1, 32], "bias": [1]}
+    head = load_file(straight.artifact / "value_head.safetensors")
+    assert {n: list(w.shape) for n, w in head.items()} == {"weight": [1, 48], "bias": [1]}
 
 
 def test_an_answer_without_an_end_pays_and_the_raw_reward_does_not(straight):
-    for line in toys.events(straight, "metrics"):
+    for line in events_of(straight, "metrics"):
         values = line["values"]
         paid = values["reward"] - values["reward_penalised"]
         assert paid == pytest.approx(1.0 * (1 - values["eos_share"]), abs=1e-5)
-    assert any(line["values"]["eos_share"] < 1 for line in toys.events(straight, "metrics"))
+    assert any(line["values"]["eos_share"] < 1 for line in events_of(straight, "metrics"))
 
 
 KILLED = """
@@ -138,21 +134,21 @@ def test_killed_in_an_update_and_in_a_save_it_ends_as_if_it_had_not_been(straigh
     # In the fourth update; the last checkpoint is that of the second.
     done = shell(run, KILLED.format(name="learn", module="ppo", when="args[4] == 3"))
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert sorted(os.listdir(run / "checkpoints")) == ["step-2"]
-    assert toys.events(run, "metrics")[-1]["step"] == 3
+    assert sorted(os.listdir(run.checkpoints)) == ["step-2"]
+    assert events_of(run, "metrics")[-1]["step"] == 3
     # Then in the save of the fourth, where all is written and nothing has its name yet.
     when = "str(args[1]).endswith('step-4')"
     done = shell(run, KILLED.format(name="replace", module="ppo.os", when=when))
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert sorted(os.listdir(run / "checkpoints")) == [".step-4", "step-2"]
-    assert not (run / "result.json").exists()
+    assert sorted(os.listdir(run.checkpoints)) == [".step-4", "step-2"]
+    assert not (run.path / "result.json").exists()
     assert work(run) == 0
-    resumed = [line for line in toys.events(run, "state") if line["state"] == "resumed"]
+    resumed = [line for line in events_of(run, "state") if line["state"] == "resumed"]
     assert [line["step"] for line in resumed] == [2, 2]
     assert toys.digest(run) == toys.digest(straight)
-    assert toys.result(run)["metrics"] == toys.result(straight)["metrics"]
-    assert toys.result(run)["kl_coef"] == toys.result(straight)["kl_coef"] != 0.05
-    assert sorted(os.listdir(run / "checkpoints")) == ["step-4", "step-6"]
+    assert result_of(run)["metrics"] == result_of(straight)["metrics"]
+    assert result_of(run)["kl_coef"] == result_of(straight)["kl_coef"] != 0.05
+    assert sorted(os.listdir(run.checkpoints)) == ["step-4", "step-6"]
 
 
 def test_stopped_it_leaves_a_checkpoint_and_goes_on(straight, store, tmp_path, monkeypatch):
@@ -165,7 +161,7 @@ def test_stopped_it_leaves_a_checkpoint_and_goes_on(straight, store, tmp_path, m
         def scored(prompts, answers):
             calls.append(1)
             if len(calls) == 5:  # the first is the evaluation before
-                (run / "stop").touch()
+                (run.path / "stop").touch()
             return score(prompts, answers)
 
         return scored
@@ -173,17 +169,17 @@ def test_stopped_it_leaves_a_checkpoint_and_goes_on(straight, store, tmp_path, m
     with monkeypatch.context() as patch:
         patch.setattr(ppo, "text_score", stop_in_the_fourth)
         assert work(run) == 0
-    assert toys.result(run)["state"] == "stopped"
-    assert sorted(os.listdir(run / "checkpoints")) == ["step-2", "step-3"]
-    (run / "stop").unlink()
+    assert result_of(run)["state"] == "stopped"
+    assert sorted(os.listdir(run.checkpoints)) == ["step-2", "step-3"]
+    (run.path / "stop").unlink()
     assert work(run) == 0
-    assert toys.result(run)["state"] == "succeeded"
+    assert result_of(run)["state"] == "succeeded"
     assert toys.digest(run) == toys.digest(straight)
 
 
 def test_it_goes_on_from_an_sft_adapter_which_is_the_reference_too(tmp_path):
     """What is saved is one adapter over the base, and kl is 0 against the adapter, not the base."""
-    base = AutoModelForCausalLM.from_pretrained(toys.save_base(tmp_path / "base"))
+    base = AutoModelForCausalLM.from_pretrained(save_llama(tmp_path / "model"))
     torch.manual_seed(0)
     sft = get_peft_model(base, LoraConfig(r=2, target_modules="all-linear", task_type="CAUSAL_LM"))
     for name, weight in sft.named_parameters():
@@ -191,29 +187,29 @@ def test_it_goes_on_from_an_sft_adapter_which_is_the_reference_too(tmp_path):
             torch.nn.init.normal_(weight, std=0.3)
     sft.save_pretrained(tmp_path / "init")
     run = toys.make_run(tmp_path / "run", tmp_path, steps=2)
-    assert work(run) == 0, toys.result(run)
-    assert toys.result(run)["metrics"]["before"]["kl"] == pytest.approx(0, abs=1e-5)
-    assert abs(toys.result(run)["metrics"]["after"]["kl"]) > 1e-4
-    assert sorted(p.name for p in (run / "artifact").glob("*.safetensors")) == [
+    assert work(run) == 0, result_of(run)
+    assert result_of(run)["metrics"]["before"]["kl"] == pytest.approx(0, abs=1e-5)
+    assert abs(result_of(run)["metrics"]["after"]["kl"]) > 1e-4
+    assert sorted(p.name for p in (run.artifact).glob("*.safetensors")) == [
         "adapter_model.safetensors",
         "value_head.safetensors",
     ]
-    assert not (run / "artifact" / ppo.REFERENCE).exists()
+    assert not (run.artifact / ppo.REFERENCE).exists()
     old = load_file(tmp_path / "init" / "adapter_model.safetensors")
-    new = load_file(run / "artifact" / "adapter_model.safetensors")
+    new = load_file(run.artifact / "adapter_model.safetensors")
     assert old.keys() == new.keys()
     assert all(0 < (new[n] - old[n]).abs().max() < 0.1 for n in old)
 
 
 def test_full_fine_tuning_leaves_whole_weights(store, tmp_path):
     run = toys.make_run(tmp_path / "full", store, steps=2, adaptation="full", save_steps=1)
-    assert work(run) == 0, toys.result(run)
-    result = toys.result(run)
+    assert work(run) == 0, result_of(run)
+    result = result_of(run)
     assert result["artifact"]["kind"] == "model"
     assert result["trainable_share"] == 1
     assert abs(result["metrics"]["after"]["kl"]) > 1e-4
-    before = AutoModelForCausalLM.from_pretrained(store / "base").state_dict()
-    after = AutoModelForCausalLM.from_pretrained(run / "artifact").state_dict()
+    before = AutoModelForCausalLM.from_pretrained(store / "model").state_dict()
+    after = AutoModelForCausalLM.from_pretrained(run.artifact).state_dict()
     assert all((before[n] != after[n]).any() for n in before)
 
 
@@ -222,17 +218,16 @@ def test_without_test_rows_it_says_so(store, tmp_path):
     snapshot = toys.save_prompts(tmp_path / "snapshot")
     next((snapshot / "data").glob("test-*")).unlink()
     redirect(run, "snapshot", snapshot)
-    assert work(run) == 0, toys.result(run)
-    assert "no test and no validation rows" in toys.events(run, "note")[0]["text"]
-    assert toys.result(run)["metrics"]["after"] == {"rows": 0}
-    assert len(toys.result(run)["samples"]) == 3
+    assert work(run) == 0, result_of(run)
+    assert "no test and no validation rows" in events_of(run, "note")[0]["text"]
+    assert result_of(run)["metrics"]["after"] == {"rows": 0}
+    assert len(result_of(run)["samples"]) == 3
 
 
-def redirect(run: Path, name: str, place: Path) -> None:
-    spec = json.loads((run / "spec.json").read_text())
-    for row in spec["inputs"]:
+def redirect(run: RunDir, name: str, place: Path) -> None:
+    for row in run.spec["inputs"]:
         row["path"] = str(place) if row["name"] == name else row["path"]
-    (run / "spec.json").write_text(json.dumps(spec))
+    (run.path / "spec.json").write_text(json.dumps(run.spec))
 
 
 @pytest.mark.parametrize(
@@ -240,8 +235,8 @@ def redirect(run: Path, name: str, place: Path) -> None:
     [
         ({"max_length": 16, "max_new_tokens": 12}, {}, "leaves no room for a prompt"),
         ({"learning_rate": 2}, {}, "learning_rate: 2"),
-        ({}, {"reward": "base"}, "was left by no reward run"),
-        ({}, {"snapshot": "base"}, "is no snapshot"),
+        ({}, {"reward": "model"}, "was left by no reward run"),
+        ({}, {"snapshot": "model"}, "is no snapshot"),
         ({}, {"model": "nowhere"}, "no model folder at"),
     ],
 )
@@ -250,6 +245,6 @@ def test_a_run_that_cannot_be_done_says_why(store, tmp_path, knobs, inputs, said
     for name, place in inputs.items():
         redirect(run, name, store / place)
     assert work(run) == 1
-    assert toys.result(run)["state"] == "failed"
-    assert said in toys.result(run)["reason"]
-    assert not (run / "artifact").exists()
+    assert result_of(run)["state"] == "failed"
+    assert said in result_of(run)["reason"]
+    assert not (run.artifact).exists()
