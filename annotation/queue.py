@@ -43,6 +43,8 @@ __all__ = [
 SEARCH_AGAIN = 10  # seconds after which somebody with an empty queue is searched for in full again
 GAPS_AGAIN = 60  # seconds after which a dry stage looks for prompts that it passed by
 
+LOCKS = connection.vendor == "postgresql"
+
 # Nobody ranks or corrects their own work: items about an answer of mine are passed by.
 NOT_MY_OWN = {
     "sqlite": """AND NOT EXISTS (SELECT 1 FROM json_each(i.candidates) c
@@ -164,15 +166,22 @@ def _claim_next(stage: Stage, user: User, seat: Seat) -> Submission | None:
         lane: int | None = -(1 << 15)
         while (lane := _next_lane(cursor, stage.pk, lane)) is not None:
             passed = seat.cursors.get(str(lane), -1)
-            row = _look(cursor, stage, user, lane, passed)
+            row = _look(cursor, stage, user, lane, passed, skip_locked=True)
+            # Where others hold all that is left we wait for them, in `take`.
+            if row is None and LOCKS:
+                row = _look(cursor, stage, user, lane, passed)
             if row is None:
                 last = _last_position(cursor, stage.pk, lane)
                 seat.cursors[str(lane)] = max(passed, last)
                 continue
             item, position, candidates = row
+            # One that was passed by because another claims it now may have a place left for us:
+            # the cursor stays before it.
+            first = _look(cursor, stage, user, lane, passed) if LOCKS and stage.overlap > 1 else row
             if not take(item):
                 raise _Lost
-            seat.cursors[str(lane)] = position
+            if first is None or first[0] == item:
+                seat.cursors[str(lane)] = position
             _save_cursors(cursor, seat)
             return _new_submission(stage, user, item, candidates)
         if seat.cursors != known:
@@ -191,11 +200,11 @@ def _next_lane(cursor: Any, stage: int, after: int | None) -> int | None:
 
 
 def _look(
-    cursor: Any, stage: Stage, user: User, lane: int, passed: int
+    cursor: Any, stage: Stage, user: User, lane: int, passed: int, skip_locked: bool = False
 ) -> tuple[int, int, list[int]] | None:
     """The first open item of the lane beyond the cursor that is for this person."""
     own = "" if stage.kind == Stage.Kind.WRITE else NOT_MY_OWN[connection.vendor]
-    lock = "FOR UPDATE OF i SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    lock = "FOR UPDATE OF i SKIP LOCKED" if skip_locked and LOCKS else ""
     cursor.execute(
         f"""SELECT i.id, i.position, i.candidates FROM annotation_item i
             JOIN annotation_prompt p ON p.id = i.prompt_id
