@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 
 from annotation.errors import Refused
-from training import answers, endings, events, hosts, moves, runs
+from training import answers, dispatch, endings, events, hosts, moves, runs
 from training.engine import LOCAL, LocalEngine
 from training.models import Run
 from training.moves import State
@@ -33,10 +33,15 @@ def supervise(
 ) -> None:
     """Supervise the run to its end, if it is there to be claimed; else do nothing.
 
-    Orphans of this host come first: their trainers still hold the GPU."""
-    for orphan in runs.unwatched_here():
-        if orphan.pk != pk and not closing.is_set():
+    Orphans of this host come first: their trainers still hold the GPU. One that died while it was
+    watched keeps its place before the run that we were woken for, which is sent again."""
+    orphans = [orphan for orphan in runs.unwatched_here() if orphan.pk != pk]
+    for orphan in orphans:
+        if not closing.is_set():
             Watch(orphan, engine, poll, closing).adopt()
+    if orphans and (first := runs.first_in_line(pk)) != pk:
+        dispatch.send(pk)
+        pk = first
     run = Run.objects.filter(pk=pk).first()
     if run is None or closing.is_set():
         return

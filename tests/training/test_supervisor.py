@@ -133,8 +133,10 @@ def test_an_orphan_is_adopted_and_not_started_again(orphan, engine) -> None:
 def test_orphans_come_before_new_work(orphan, make_run, engine) -> None:
     (orphan.directory / "stop").touch()
     fresh = make_run()
+    assert supervise(fresh, engine("quick")).state == "queued", "its turn comes later"
+    resumed = Run.objects.get(pk=orphan.pk)
+    assert (resumed.state, resumed.attempt) == ("succeeded", 2)
     assert supervise(fresh, engine("quick")).state == "succeeded"
-    assert Run.objects.get(pk=orphan.pk).attempt == 2
 
 
 def test_an_orphan_whose_trainer_died_too_is_queued_again(orphan, engine) -> None:
