@@ -2,13 +2,18 @@
 
 import json
 import logging
+import re
 from datetime import UTC, datetime
 
 _STANDARD = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
+# Addresses that let in whoever has them: an invitation's, and the one that resets a password.
+_SECRET_PATHS = re.compile(r"""(/join/|/password/reset/[^/\s"'\\]+/)[^/\s"'\\]+""")
+
 
 class JsonFormatter(logging.Formatter):
-    """`time`, `level`, `logger`, `message`, whatever was passed as `extra`, and the traceback."""
+    """`time`, `level`, `logger`, `message`, whatever was passed as `extra`, and the traceback;
+    without the secrets in addresses, which Django logs when it refuses a request."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -20,4 +25,5 @@ class JsonFormatter(logging.Formatter):
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        text = json.dumps(line, default=str, ensure_ascii=False)
+        return _SECRET_PATHS.sub(r"\1…", text)

@@ -78,6 +78,16 @@ def test_pages_carry_a_strict_policy(client) -> None:
     assert "unsafe" not in policy
 
 
+@pytest.mark.parametrize("path", ["/join/SECRET/", "/password/reset/Mg/SECRET-it/"])
+def test_no_log_line_holds_an_address_that_lets_somebody_in(path: str, rf) -> None:
+    """As Django logs what it refuses: the path in the message, the request beside it."""
+    extra = {"request": rf.post(path)}
+    record = logging.makeLogRecord({"msg": "Forbidden (CSRF): %s", "args": (path,), **extra})
+    line = JsonFormatter().format(record)
+    assert "SECRET" not in line
+    assert json.loads(line)["message"].startswith("Forbidden (CSRF): /")
+
+
 def test_a_log_line_is_one_json_object_with_extras() -> None:
     record = logging.makeLogRecord({"msg": "run %s", "args": (3,), "levelname": "INFO", "run": 3})
     line = JsonFormatter().format(record)
