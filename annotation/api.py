@@ -24,6 +24,7 @@ from annotation.serializers import (
     StageOut,
     SubmissionOut,
 )
+from annotation.text import row_number
 
 
 class Lists(generics.GenericAPIView):
@@ -104,7 +105,7 @@ class Prompts(Lists):
         if request.query_params.get("retired") != "true":
             rows = rows.filter(retired=None)
         if external_id := request.query_params.get("external_id"):
-            rows = rows.filter(external_id=external_id)
+            rows = rows.none() if "\0" in external_id else rows.filter(external_id=external_id)
         return self.page(rows)
 
     @extend_schema(operation_id="prompts_upsert", request=PromptsIn, responses=ReportOut)
@@ -147,11 +148,12 @@ class Submissions(Lists):
     def get(self, request: Request, pk: int) -> Response:
         project = project_of(request, pk, Role.REVIEWER)
         rows = _SUBMISSIONS.filter(stage__project=project)
-        stage, state = request.query_params.get("stage", ""), request.query_params.get("state")
-        if stage.isdecimal():
-            rows = rows.filter(stage=int(stage))
+        stage, state = request.query_params.get("stage"), request.query_params.get("state")
+        if stage:
+            number = row_number(stage)
+            rows = rows.none() if number is None else rows.filter(stage=number)
         if state:
-            rows = rows.filter(state=state)
+            rows = rows.filter(state=state) if state in Submission.State.values else rows.none()
         return self.page(rows)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from annotation.models import Project, Prompt, Response
+from annotation.text import row_number
 
 SIZE = 50
 SHOWS = [
@@ -56,21 +57,22 @@ def page(*, project: Project, search: str, show: str, after: str, before: str) -
     """One page in order of arrival; what is no number pages from the start."""
     show = show if show in dict(SHOWS) else ""
     prompts = _shown(project, show)
+    search = search.replace("\0", "")  # which PostgreSQL does not take
     if search:
         prompts = matching(prompts, search)
-    backwards = before.isdecimal()
+    end, start = row_number(before), row_number(after)
+    backwards = end is not None
     if backwards:
-        rows = list(prompts.filter(pk__lt=int(before)).order_by("-pk")[: SIZE + 1])
+        rows = list(prompts.filter(pk__lt=end).order_by("-pk")[: SIZE + 1])
     else:
-        start = int(after) if after.isdecimal() else 0
-        rows = list(prompts.filter(pk__gt=start).order_by("pk")[: SIZE + 1])
+        rows = list(prompts.filter(pk__gt=start or 0).order_by("pk")[: SIZE + 1])
     more = len(rows) > SIZE
     rows = rows[:SIZE]
     if backwards:
         rows.reverse()
     _count_answers(rows)
     has_next = bool(rows) and (backwards or more)
-    has_previous = bool(rows) and (more if backwards else after.isdecimal())
+    has_previous = bool(rows) and (more if backwards else start is not None)
     return Page(
         rows=rows,
         search=search,

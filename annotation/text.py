@@ -1,9 +1,15 @@
-"""How texts are compared: normalised, then hashed. Pure."""
+"""How texts are compared (normalised, then hashed), and read as numbers. Pure."""
 
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+
+def row_number(text: str) -> int | None:
+    """The number of a row as an address or a program gives it; None for what cannot be one: words,
+    and more digits than a database's number has."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
 
 
 def normalise(text: str) -> str:

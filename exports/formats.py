@@ -64,6 +64,8 @@ def schema(kind: str, *, margin: bool = False) -> pa.Schema:
 
 def check_prompt_template(template: str) -> None:
     """Raises ValueError unless it fills in {prompt}, and nothing but {prompt} and {context}."""
+    if "\0" in template:
+        raise ValueError("it holds a NUL character (U+0000), which no database stores")
     try:
         fields = [part[1:] for part in string.Formatter().parse(template) if part[1] is not None]
     except ValueError as error:

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from annotation import access
 from annotation.errors import Refused
 from annotation.models import Role
+from annotation.text import row_number
 from exports.models import Snapshot
 from training import preflights, runs
 from training.inputs import Given
@@ -93,15 +94,15 @@ def _rows(inputs: dict[str, str]) -> dict[str, Given]:
     """Numbers as the rows that they mean; whether those may be used is create_run's to say."""
     found: dict[str, Given] = {}
     for name, value in inputs.items():
-        is_number = value.isascii() and value.isdecimal()
+        number = row_number(value)
         if name == "snapshot":
             rows = Snapshot.objects.select_related("dataset__workspace")
-            snapshot = rows.filter(pk=value).first() if is_number else None
+            snapshot = None if number is None else rows.filter(pk=number).first()
             if snapshot is None:
                 raise Refused("There is no such snapshot in this workspace.")
             found[name] = snapshot
-        elif is_number:
-            run = Run.objects.filter(pk=value).first()
+        elif number is not None:
+            run = Run.objects.filter(pk=number).first()
             if run is None:
                 raise Refused(f"There is no run {value} in this workspace.")
             found[name] = run

@@ -10,6 +10,7 @@ from annotation import access, markdown
 from annotation import projects as acts
 from annotation.forms.projects import GuidelinesForm, ProjectForm, ProjectSettingsForm
 from annotation.models import Import, Project, Role, Stage
+from annotation.text import row_number
 from annotation.views.home import UNDER_WAY, overview
 
 
@@ -87,8 +88,8 @@ def guidelines(request: HttpRequest, pk: int) -> HttpResponse:
     """The version in force, or the one asked for with ?version=N."""
     found = _fetch(request, pk)
     versions = found.guideline_versions.select_related("author").order_by("-number")
-    number = request.GET.get("version", "")
-    shown = get_object_or_404(versions, number=number) if number.isdecimal() else versions.first()
+    number = row_number(request.GET.get("version", ""))
+    shown = versions.first() if number is None else get_object_or_404(versions, number=number)
     html = markdown.render(shown.text) if shown else ""
     context = {"project": found, "versions": versions, "shown": shown, "html": html}
     return render(request, "annotation/guidelines.html", context)
