@@ -58,12 +58,14 @@ def create_workspace(*, name: str, owner: User | None, slug: str | None = None) 
 
 @transaction.atomic
 def add_member(*, workspace: Workspace, user: User, role: Role) -> Membership:
-    """The person becomes a member; a member keeps the higher of the two roles and is active."""
+    """The person becomes a member; a member keeps the higher of the two roles.
+
+    One who was deactivated comes back with this role: what they were is an owner's to give."""
     membership, created = Membership.objects.get_or_create(
         workspace=workspace, user=user, defaults={"role": role}
     )
     if not created:
-        membership.role = max(membership.role, role)
+        membership.role = max(membership.role, role) if membership.is_active else role
         membership.is_active = True
         membership.save(update_fields=["role", "is_active"])
     return membership

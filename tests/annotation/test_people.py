@@ -269,3 +269,17 @@ def test_the_command_prints_a_link_that_works(client, cast, capsys, settings):
 def test_the_command_says_what_is_wrong(cast, email, workspace, words):
     with pytest.raises(CommandError, match=words):
         call_command("invite", email, role="lead", workspace=workspace)
+
+
+def test_a_lead_brings_no_owner_back_by_inviting_them(cast) -> None:
+    """Reactivating one is an owner's act; an invitation gives the role that it names."""
+    member = Membership.objects.create(
+        workspace=cast.acme, user=cast.otto, role=Role.OWNER, is_active=False
+    )
+    lead = people.Actor(user=cast.lee, role=Role.LEAD)
+    invitation, _ = people.invite(
+        workspace=cast.acme, email=cast.otto.email, role=Role.ANNOTATOR, by=lead
+    )
+    people.accept(invitation=invitation, user=cast.otto)
+    member.refresh_from_db()
+    assert (member.is_active, member.role) == (True, Role.ANNOTATOR)
