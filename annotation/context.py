@@ -6,7 +6,6 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
-from annotation.access import mine
 from annotation.models import Role
 
 
@@ -21,7 +20,3 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         for label, name in settings.NAVIGATION
     ]
     return {"workspace": workspace, "role": role, "nav": nav}
-
-
-def workspaces(request: HttpRequest) -> list[Any]:
-    return list(mine(request.user)) if request.user.is_authenticated else []
