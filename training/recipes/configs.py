@@ -82,7 +82,13 @@ class RewardConfig(_Shared):
 
 @dataclass(frozen=True)
 class PPOConfig(_Shared):
-    learning_rate: float = knob(1e-5, "Peak learning rate", "optimiser", low=1e-8, high=1)
+    learning_rate: float = knob(
+        1e-4,
+        "Peak learning rate; for all weights (full) a tenth of it or less",
+        "optimiser",
+        low=1e-8,
+        high=1,
+    )
     steps: int = knob(
         100, "Updates: each answers a batch of prompts and learns from it", low=1, high=1_000_000
     )
@@ -177,6 +183,7 @@ RECIPES: dict[str, Recipe] = {
         {"model": True, "init": False, "reward": True, "snapshot": True},
         "prompts",
         {
+            "learning_rate": 2e-4,
             "steps": 12,
             "rollout_batch": 4,
             "max_new_tokens": 24,
