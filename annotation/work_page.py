@@ -7,6 +7,8 @@ from typing import Any
 from django.http import QueryDict
 
 from annotation import markdown, progress
+from annotation.content import checked_prompt
+from annotation.errors import Refused
 from annotation.models import GuidelineVersion, Item, Prompt, Response, Stage, Submission, User
 from annotation.prompt_page import conversation
 
@@ -136,6 +138,19 @@ def content_from(data: QueryDict, stage: Stage, submission: Submission) -> dict[
         if stage.edit_prompt:
             content |= _prompt_from(data, submission)
     return content
+
+
+def check_touched(stage: Stage, submission: Submission, content: Mapping[str, Any]) -> None:
+    """One Ctrl-Enter too many must not vouch for an answer that nobody read: a correction with
+    nothing changed is refused unless "No change needed" was said."""
+    if stage.kind != Stage.Kind.CORRECT or content.get("unchanged"):
+        return
+    original = Response.objects.get(pk=submission.shown[0]).text.replace("\r\n", "\n")
+    if content["text"] != original:
+        return
+    prompt = submission.item.prompt
+    if not checked_prompt(content, prompt.messages, prompt.system, prompt.context):
+        raise Refused("Nothing is changed. Correct the answer, or say “No change needed”.")
 
 
 def _order_from(data: QueryDict, shown: list[int]) -> dict[str, Any]:

@@ -79,6 +79,7 @@ def work(request: HttpRequest, pk: int) -> HttpResponse:
     submission = _submission(request, stage)
     content = work_page.content_from(request.POST, stage, submission)
     try:
+        work_page.check_touched(stage, submission, content)
         submission = submissions.submit(
             submission=submission,
             user=user,

@@ -242,6 +242,20 @@ def test_correct(ana, cast) -> None:
     assert Response.objects.get(corrects__isnull=False).text == "It is blue."
 
 
+def test_an_untouched_correction_is_refused_unless_said_so(ana, cast) -> None:
+    make_prompt(cast.project, answers=["Fine."])
+    stage = make_stage(cast.project, "correct", edit_prompt=True)
+    ana.get(url(stage))
+    same = {"submission": mine(stage, cast.ana).pk, "version": 0, "text": "Fine."}
+    same |= {"message_0": "Why is the sky blue?", "system": "", "context": ""}
+    refused = ana.post(url(stage), same, headers=HTMX)
+    assert refused.status_code == 422
+    assert "Nothing is changed" in refused.content.decode()
+    assert Submission.objects.get().state != "submitted"
+    ana.post(url(stage), {**same, "message_0": "Why is it blue?"})  # the prompt alone may change
+    assert Submission.objects.get().state == "submitted"
+
+
 def test_no_change_needed(ana, cast) -> None:
     make_prompt(cast.project, answers=["Fine."])
     stage = make_stage(cast.project, "correct")
