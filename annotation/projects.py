@@ -61,6 +61,7 @@ def update_project(*, project: Project, name: str, description: str) -> None:
 def add_guidelines(*, project: Project, text: str, author: User | None) -> GuidelineVersion:
     """The next version; the same text again makes none. Earlier submissions keep theirs."""
     text = text.strip()
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)  # one number at a time
     newest = project.guidelines
     if newest is not None and newest.text == text:
         return newest

@@ -1,11 +1,14 @@
 """Projects and stages: set up, changed, paused, archived."""
 
+import threading
+
 import pytest
+from django.db import connections
 from django.urls import reverse
 
 from annotation import projects, queue, submissions
 from annotation.errors import Refused
-from annotation.models import Item, Project, Stage
+from annotation.models import Item, Project, Stage, Workspace
 from tests.annotation.factories import make_prompt, make_stage
 
 
@@ -181,3 +184,28 @@ def test_the_stage_page_shows_who_did_what_and_what_is_flagged(as_user, cast):
     assert "Is this &lt;b&gt;bold&lt;/b&gt;?" in page
     assert "The prompt is unclear" in page and "What is it?" in page
     assert "stage_edit" not in page and "Pause" not in page
+
+
+def test_guidelines_saved_at_once_get_a_number_each(shared_database) -> None:
+    workspace = Workspace.objects.create(name="Acme", slug="acme", salt="s")
+    project = Project.objects.create(workspace=workspace, name="P", slug="p")
+    errors: list[BaseException] = []
+    together = threading.Barrier(6)
+
+    def save(number: int) -> None:
+        try:
+            together.wait()
+            projects.add_guidelines(project=project, text=f"Text {number}", author=None)
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=save, args=[number]) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    numbers = project.guideline_versions.order_by("number").values_list("number", flat=True)
+    assert list(numbers) == [1, 2, 3, 4, 5, 6]
