@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from django.conf import settings
 from django.db import connections
 from django.urls import reverse
 
@@ -34,6 +35,20 @@ def test_a_project_without_a_name_is_not_made(as_user, cast):
     page = post(as_user(cast.lee), "project_new", "acme", guidelines="kept").content.decode()
     assert "This field is required" in page and "kept" in page
     assert Project.objects.count() == 1
+
+
+def test_panels_for_leads_are_not_asked_for_by_a_reviewer(as_user, cast):
+    panels = [reverse(name, args=[cast.project.pk]) for name in settings.PANELS["project"]]
+    shown = {
+        person: as_user(person)
+        .get(reverse("annotation:project", args=[cast.project.pk]))
+        .content.decode()
+        for person in (cast.rui, cast.lee)
+    }
+    assert panels
+    for panel in panels:
+        assert panel in shown[cast.lee]
+        assert panel not in shown[cast.rui]
 
 
 def test_the_same_name_twice_gives_two_slugs(cast):
