@@ -161,11 +161,12 @@ class TestResume:
         return {"model": llama, "snapshot": sft_snapshot}
 
     @pytest.fixture(scope="class")
-    def straight(self, llama, sft_snapshot, tmp_path_factory) -> RunDir:
+    @classmethod
+    def straight(cls, llama, sft_snapshot, tmp_path_factory) -> RunDir:
         """The same run, never interrupted."""
         torch.set_num_threads(1)
         folder = tmp_path_factory.mktemp("straight")
-        run = open_run(folder, "sft", {"model": llama, "snapshot": sft_snapshot}, **self.CONFIG)
+        run = open_run(folder, "sft", {"model": llama, "snapshot": sft_snapshot}, **cls.CONFIG)
         before = signal.getsignal(signal.SIGTERM)
         assert work(run) == 0
         signal.signal(signal.SIGTERM, before)
