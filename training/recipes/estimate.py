@@ -1,9 +1,9 @@
 """What a run will cost: memory, disk and time, from the model's shape and the rows' lengths.
 
 The shape comes from a build on the meta device, which holds no weights. The formulas are the usual
-ones (weights, gradients, AdamW, activations of a Llama-like layer), with two factors found by
-measuring: fp32 keeps twice of what bf16 keeps, and an adapter on every linear layer keeps more
-activations than full training does, not less.
+ones (weights, gradients, AdamW, activations of a Llama-like layer), with factors found by measuring:
+fp32 keeps twice of what bf16 keeps, an adapter on every linear layer keeps more activations than
+full training does, not less, and what batches of varying length leave unused is a quarter more.
 """
 
 import math
@@ -22,8 +22,9 @@ from training.recipes.artifacts import check_weights
 MIB = 2**20
 LORA_ACTIVATIONS = 1.65  # of full training's, measured on all-linear adapters
 IMPORTED = 550 * MIB  # torch, transformers and TRL alone; about what a CUDA context takes, too
+HOLES = 1.25  # batches of varying length leave the allocator with memory it cannot reuse
 LOGITS = 12  # bytes a logit while its loss is made
-EFFICIENCY = 0.33  # of a plain matrix product's speed, measured on small models on a processor
+EFFICIENCY = 0.45  # of a plain matrix product's speed, measured on small models on a processor
 KEPT_CHECKPOINTS = 3  # two that stay and the one that is being written
 
 
@@ -106,8 +107,9 @@ def training_bytes(shape: Shape, tokens: int, config: Any, *, logits: bool) -> f
     """Most memory of an SFT or reward step. `tokens`: of the longest micro-batch."""
     weights = shape.total * number_bytes(config)
     state = shape.trained * (4 + 8)  # gradients and AdamW, in fp32
-    head = tokens * shape.vocabulary * LOGITS if logits else 0
-    return IMPORTED + weights + state + activations(shape, tokens, config) + head
+    passing = activations(shape, tokens, config)
+    passing += tokens * shape.vocabulary * LOGITS if logits else 0
+    return IMPORTED + weights + state + HOLES * passing
 
 
 def ppo_bytes(shape: Shape, prompt: int, config: Any) -> float:
@@ -120,7 +122,7 @@ def ppo_bytes(shape: Shape, prompt: int, config: Any) -> float:
     update = activations(shape, batch * length, config)
     update += batch * config.max_new_tokens * shape.vocabulary * LOGITS
     rollout = generation_bytes(shape, config.rollout_batch, length, number_bytes(config))
-    return IMPORTED + copies * weights + shape.trained * 12 + max(update, rollout)
+    return IMPORTED + copies * weights + shape.trained * 12 + HOLES * max(update, rollout)
 
 
 def generation_bytes(shape: Shape, batch: int, length: int, width: int) -> float:
