@@ -142,36 +142,62 @@ class Person:
 
 
 def annotate(port: int, number: int, stage: int, until: list[float], out: dict[str, Any]) -> None:
+    """One person's work until the time is over. Every failure is an error, a broken connection too;
+    whoever ends early is missed in `people_to_the_end`."""
     rng = random.Random(number)
     person = Person(port)
-    person.log_in(number)
-    path = f"/stages/{stage}/work/"
-    out["ready"].release()
+    try:
+        person.log_in(number)
+    finally:
+        out["ready"].release()
     out["go"].wait()
-    page = ""
+    person.http.close()  # the server drops what was idle during the others' logins; so do browsers
+    path, page = f"/stages/{stage}/work/", ""
     while time.monotonic() < until[0]:
-        if rng.random() < 0.1 or not page:
-            started = time.perf_counter()
-            status, page = person.call("GET", path)
-            out["next"].append(time.perf_counter() - started)
-            if status != 200:
-                out["errors"].append(status)
-        found = re.search(r'name="submission" value="(\d+)"', page)
-        if not found:
-            return  # nothing left
-        version = re.search(r'name="version" value="(\d+)"', page)
-        form: dict[str, Any] = {"submission": found[1], "version": version[1] if version else 0}
-        form |= {"seconds": 12}
-        if 'name="strength"' in page:
-            form["strength"] = rng.choice([-3, -1, 0, 2, 4])
-        else:
-            form["text"] = words(rng, 400)
-        started = time.perf_counter()
-        status, page = person.call("POST", path, form)
-        out["submit"].append(time.perf_counter() - started)
-        if status != 200:
-            out["errors"].append(status)
+        try:
+            if rng.random() < 0.1 or not page:
+                page = timed(person, out["next"], out["errors"], "GET", path)
+            if not page:
+                continue
+            form = answer_to(page, rng)
+            if form is None:
+                return  # nothing left, or a page that is none
+            page = timed(person, out["submit"], out["errors"], "POST", path, form)
+        except (OSError, http.client.HTTPException) as broken:
+            out["errors"].append(repr(broken))
+            person.http.close()
             page = ""
+    out["to_the_end"].append(number)
+
+
+def timed(
+    person: Person,
+    times: list[float],
+    errors: list[str],
+    method: str,
+    path: str,
+    form: dict[str, Any] | None = None,
+) -> str:
+    """The page; nothing if it was no 200, which is an error and no time."""
+    started = time.perf_counter()
+    status, page = person.call(method, path, form)
+    if status != 200:
+        errors.append(f"{method} answered {status}")
+        return ""
+    times.append(time.perf_counter() - started)
+    return page
+
+
+def answer_to(page: str, rng: random.Random) -> dict[str, Any] | None:
+    """The form of the page, filled in; none where the page has none."""
+    found = re.search(r'name="submission" value="(\d+)"', page)
+    version = re.search(r'name="version" value="(\d+)"', page)
+    if not found or not version:
+        return None
+    form: dict[str, Any] = {"submission": found[1], "version": version[1], "seconds": 12}
+    if 'name="strength"' in page:
+        return form | {"strength": rng.choice([-3, -1, 0, 2, 4])}
+    return form | {"text": words(rng, 400)}
 
 
 def cpu_of(pid: int) -> float:
@@ -244,7 +270,7 @@ def row(options: argparse.Namespace, home: Path) -> dict[str, Any]:
     server = serve(port, home / "server.log")
     try:
         until = [0.0]
-        out: dict[str, Any] = {"next": [], "submit": [], "errors": []}
+        out: dict[str, Any] = {"next": [], "submit": [], "errors": [], "to_the_end": []}
         out |= {"ready": threading.Semaphore(0), "go": threading.Event()}
         people = [
             threading.Thread(target=annotate, args=(port, n, stages[n % 2], until, out))
@@ -276,6 +302,8 @@ def row(options: argparse.Namespace, home: Path) -> dict[str, Any]:
         "cycles_per_s": round(cycles / wall, 1),
         "cpu_ms_per_cycle": round(1000 * cpu / max(cycles, 1), 1),
         "errors": len(out["errors"]),
+        "first_errors": out["errors"][:3],
+        "people_to_the_end": len(out["to_the_end"]),
         **count_wrong(),
         "cycles": cycles,
         "seconds": round(wall, 1),
