@@ -168,6 +168,8 @@ def table(run: Run) -> list[dict[str, Any]]:
         means = less is not None and (run.recipe != "reward" or name == "accuracy")
         if means and isinstance(one, int | float) and isinstance(two, int | float):
             moved = abs(two - one) > 0.01 * max(abs(one), abs(two))  # less is nothing to speak of
+            if interval and isinstance(after.get("low"), int | float):
+                moved = not after["low"] <= one <= after["high"]  # chance explains it as well
             better = ("better" if (two < one) == less else "worse") if moved else ""
         rows.append(
             {

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from annotation import importing
 from annotation.records import Record
-from training import events, moves, preflights
+from training import events, moves, preflights, reports
 from training.models import Run, RunEvent
 
 FOUND = {
@@ -115,6 +115,16 @@ def test_a_finished_run(lee, finished) -> None:
                   "LoRA (1.8 % of parameters)", "Let it answer"):  # fmt: skip
         assert words in shown
     assert "every 2s" not in shown and "Cancel" not in shown
+
+
+def test_an_accuracy_within_the_interval_gets_no_verdict(make_run) -> None:
+    def verdict(low: float) -> str:
+        after = {"accuracy": 0.7, "low": low, "high": 0.8, "pairs": 20}
+        result = {"metrics": {"before": {"accuracy": 0.5}, "after": after}}
+        return reports.table(make_run("reward", state="succeeded", result=result))[0]["better"]
+
+    assert verdict(low=0.6) == "better"
+    assert verdict(low=0.4) == ""
 
 
 def test_accuracy_stands_beside_longer_wins(lee, make_run) -> None:
