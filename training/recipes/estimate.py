@@ -1,9 +1,9 @@
 """What a run will cost: memory, disk and time, from the model's shape and the rows' lengths.
 
 The shape comes from a build on the meta device, which holds no weights. The formulas are the usual
-ones (weights, gradients, AdamW, activations of a Llama-like layer) with measured factors: fp32 keeps
-twice of what bf16 keeps, an adapter on every linear layer keeps more activations than full training
-does, not less, and what batches of varying length leave unused is a quarter more.
+ones (weights, gradients, AdamW, activations of a Llama-like layer) with measured factors: fp32
+keeps twice of what bf16 keeps, an adapter on every linear layer keeps more activations than full
+training does, not less, and what batches of varying length leave unused is a quarter more.
 """
 
 import math
