@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
 
 from annotation import access, queue
-from annotation.models import Import, Project, Role, Stage, User, Workspace
+from annotation.models import Import, Project, Role, Stage, Submission, Workspace
 
 UNDER_WAY = [Import.State.QUEUED, Import.State.RUNNING]
 
@@ -40,9 +40,16 @@ def _current(request: HttpRequest, workspaces: list[Workspace]) -> Workspace:
     return next((each for each in workspaces if each.slug == wanted), workspaces[0])
 
 
-def _where_they_were(user: User, waiting: list[tuple[Stage, int]]) -> tuple[Stage, int] | None:
-    """The stage that the person worked in last, if work waits there; else the first that waits."""
-    last = user.submissions.order_by("-pk").values_list("stage", flat=True).first()
+def _where_they_were(
+    request: HttpRequest, waiting: list[tuple[Stage, int]]
+) -> tuple[Stage, int] | None:
+    """The stage that the person worked in last, if work waits there; else the first that waits.
+
+    None for a lead who never took a turn: they come for the projects."""
+    turns = Submission.objects.filter(user=request.user.pk)
+    last = turns.order_by("-pk").values_list("stage", flat=True).first()
+    if last is None and request.role >= Role.LEAD:  # type: ignore[attr-defined]
+        return None
     return next((row for row in waiting if row[0].pk == last), waiting[0] if waiting else None)
 
 
@@ -59,7 +66,7 @@ def home(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {
         "workspaces": workspaces,
         "waiting": waiting,
-        "continue": _where_they_were(request.user, waiting),  # type: ignore[arg-type]
+        "continue": _where_they_were(request, waiting),
     }
     if request.role >= Role.LEAD:  # type: ignore[attr-defined]
         context["projects"] = overview(_projects(current))

@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from annotation import people, projects
+from annotation import people, projects, queue
 from annotation.models import Import, Role
 from tests.annotation.factories import make_prompt, make_stage
 
@@ -36,6 +36,18 @@ def test_a_lead_sees_projects_and_imports(as_user, cast):
     assert "0 of 1" in page
     assert "answers.jsonl" in page
     assert "old.jsonl" not in page
+
+
+def test_who_has_worked_goes_on_there_and_a_lead_who_has_not_sees_projects_first(as_user, cast):
+    make_stage(cast.project)
+    later = make_stage(cast.project)
+    projects.update_stage(stage=later, name="Later")
+    make_prompt(cast.project)
+    assert queue.claim(later, cast.ana)
+    assert "<b>Later, Support desk</b>" in as_user(cast.ana).get(HOME).content.decode()
+    page = as_user(cast.lee).get(HOME).content.decode()
+    assert "data-continue" not in page
+    assert page.index("New project") < page.index("What waits for you")
 
 
 def test_somebody_without_a_workspace_makes_one(as_user, cast):
