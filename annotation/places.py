@@ -96,6 +96,19 @@ def unfinish(item: int) -> bool:
     )
 
 
+def count(stage: int, user: int, submitted: int = 0, skipped: int = 0) -> None:
+    """What the person did here, on their seat; negative for what was taken back."""
+    _update(
+        """UPDATE annotation_seat SET submitted = submitted + %(submitted)s,
+               skipped = skipped + %(skipped)s
+           WHERE stage_id = %(stage)s AND user_id = %(user)s""",
+        stage=stage,
+        user=user,
+        submitted=submitted,
+        skipped=skipped,
+    )
+
+
 def flag(item: int, on: bool = True) -> None:
     """Put the item on the lead's list, or take it off."""
     Item.objects.filter(pk=item).update(flagged=on)

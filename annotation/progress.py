@@ -3,7 +3,8 @@
 from typing import TypedDict
 
 from django.core.cache import cache
-from django.db.models import Count, Exists, F, OuterRef, Q, Sum
+from django.db import connection
+from django.db.models import Count, Exists, F, OuterRef, Q
 
 from annotation.filling import qualifying
 from annotation.models import Item, Membership, Response, Seat, Stage, Submission, User
@@ -104,5 +105,10 @@ def waiting_for(user: User) -> list[tuple[Stage, int]]:
 
 def finished_by(stage: Stage, user: User) -> int:
     """How many items of the stage this person has submitted."""
-    seat = Seat.objects.filter(stage=stage, user=user).aggregate(n=Sum("submitted"))
-    return seat["n"] or 0
+    with connection.cursor() as cursor:  # raw: part of each page of work
+        cursor.execute(
+            "SELECT submitted FROM annotation_seat WHERE stage_id = %s AND user_id = %s",
+            [stage.pk, user.pk],
+        )
+        row = cursor.fetchone()
+    return row[0] if row else 0

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -18,12 +18,11 @@ from annotation.content import (
     checked_text,
 )
 from annotation.errors import Refused
+from annotation.history import record
 from annotation.models import (
-    GuidelineVersion,
     Origin,
     Ranking,
     Response,
-    Seat,
     Stage,
     Submission,
     SubmissionVersion,
@@ -114,7 +113,7 @@ def submit(
         "draft": clean,
         "claimed_until": None,
         "submitted": now,
-        "guidelines_id": _guidelines(stage),
+        "guidelines_id": _in_force(stage),
         "unchanged": bool(clean.get("unchanged")),
         "messages": clean.get("messages"),
         "system": clean.get("system"),
@@ -140,11 +139,11 @@ def submit(
     ):
         setattr(submission, name, facts[name])
     if not counts:
-        _record(submission, "late", user)
+        record(submission, "late", user)
         return submission
     places.finish(item.pk)
-    _record(submission, "submit", user)
-    Seat.objects.filter(stage=stage, user=user).update(submitted=F("submitted") + 1)
+    record(submission, "submit", user)
+    places.count(stage.pk, user.pk, submitted=1)
     if stage.kind == Stage.Kind.RANK:
         _keep_ranking(submission, clean)
     elif not clean.get("unchanged"):
@@ -207,8 +206,8 @@ def skip(*, submission: Submission, user: User, reason: str, note: str = "") -> 
     else:
         raise Finished("This item was handed in already.")
     submission.refresh_from_db()
-    _record(submission, "skip", user)
-    Seat.objects.filter(stage=submission.stage, user=user).update(skipped=F("skipped") + 1)
+    record(submission, "skip", user)
+    places.count(submission.stage_id, user.pk, skipped=1)
     return submission
 
 
@@ -256,9 +255,8 @@ def undo(*, stage: Stage, user: User) -> Submission:
         Response.objects.filter(submission=submission, withdrawn=None).update(withdrawn=now)
         Ranking.objects.filter(submission=submission).update(withdrawn=now)
     submission.refresh_from_db()
-    _record(submission, "undo", user)
-    column = "skipped" if was_skipped else "submitted"
-    Seat.objects.filter(stage=stage, user=user).update(**{column: F(column) - 1})
+    record(submission, "undo", user)
+    places.count(stage.pk, user.pk, submitted=was_skipped - 1, skipped=-was_skipped)
     if not was_skipped:
         rounds.answers_arrived([item.prompt_id])
     return submission
@@ -292,24 +290,17 @@ def _checked(submission: Submission, content: Mapping[str, Any]) -> dict[str, An
     return clean
 
 
-def _guidelines(stage: Stage) -> int | None:
-    """The version in force."""
-    newest = GuidelineVersion.objects.filter(project=stage.project_id).order_by("-number")
-    return newest.values_list("pk", flat=True).first()
+def _in_force(stage: Stage) -> int | None:
+    """The newest guideline version of the stage's project."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """SELECT id FROM annotation_guidelineversion WHERE project_id = %s
+               ORDER BY number DESC LIMIT 1""",
+            [stage.project_id],
+        )
+        row = cursor.fetchone()
+    return row[0] if row else None
 
 
 def _seconds(more: int) -> Any:
     return F("active_seconds") + min(max(int(more), 0), MAX_SECONDS)
-
-
-def _record(submission: Submission, event: str, author: User) -> None:
-    """Append to the history."""
-    last = submission.history.order_by("-number").values_list("number", flat=True).first() or 0
-    content = {**submission.draft}
-    if event == "skip":
-        content = {**content, "reason": submission.skip_reason, "note": submission.skip_note}
-    if event == "submit" and last:
-        event = "resubmit"
-    SubmissionVersion.objects.create(
-        submission=submission, number=last + 1, event=event, content=content, author=author
-    )

@@ -471,17 +471,21 @@ def test_eight_at_once_never_beyond_need(shared_database, overlap: int) -> None:
     assert done >= 20
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="asks SQLite's planner")
 def test_a_claim_walks_the_partial_index(cast, django_assert_max_num_queries) -> None:
+    look = (
+        " SELECT id FROM annotation_item i WHERE i.stage_id = 1 AND i.open"
+        " AND i.lane = 0 AND i.position > 5 ORDER BY i.position LIMIT 1"
+    )
     with connection.cursor() as cursor:
-        cursor.execute(
-            "EXPLAIN QUERY PLAN SELECT id FROM annotation_item i WHERE i.stage_id = 1 AND i.open"
-            " AND i.lane = 0 AND i.position > 5 ORDER BY i.position LIMIT 1"
-        )
-        assert "item_open" in cursor.fetchone()[3]
+        if connection.vendor == "sqlite":
+            cursor.execute("EXPLAIN QUERY PLAN" + look)
+        else:
+            cursor.execute("SET LOCAL enable_seqscan = off")  # the table is too small to tell
+            cursor.execute("EXPLAIN" + look)
+        assert "item_open" in str(cursor.fetchall())
     make_prompt(cast.project)
     make_prompt(cast.project)
     stage = make_stage(cast.project)
     submit(queue.claim(stage, cast.ana), cast.ana)
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(12):
         assert queue.claim(stage, cast.ana)
