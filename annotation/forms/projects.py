@@ -95,7 +95,7 @@ class StageForm(forms.ModelForm):
             "instructions": "Markdown, shown beside the work: what is asked, in a few lines.",
             "overlap": "How many people do each item. Two or more let you measure agreement.",
             "source_name": "Only for the answer of a named author or model, e.g. “support-sft”.",
-            "max_answers": "2 to 9. Of more answers, the others come in a next round, beside the best.",
+            "max_answers": "2 to 9. Of more answers, the others come in a next round.",
             "skips_to_close": "The item then waits on your list of flagged items.",
         }
         widgets = {"instructions": forms.Textarea(attrs={"rows": 4})}
