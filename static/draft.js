@@ -19,9 +19,11 @@ window.draft = (() => {
     return Object.fromEntries(data);
   };
   const keepHere = () => {
-    try { localStorage.setItem(key(), JSON.stringify({ version: field("version").value, fields: contents() })); }
+    try { localStorage.setItem(key(), JSON.stringify({ version: disputed() ? "" : field("version").value, fields: contents() })); }
     catch { /* full or forbidden: the server's copy remains */ }
   };
+  // Until the person has chosen, nothing is written over the stored version.
+  const disputed = () => document.querySelector("#conflict [data-conflict]");
   const forget = () => localStorage.removeItem(key());
   const put = (fields) => {
     for (const [name, value] of Object.entries(fields)) {
@@ -32,7 +34,7 @@ window.draft = (() => {
   };
 
   async function save(leaving = false) {
-    if (!form || !dirty || (saving && !leaving)) return saving;
+    if (!form || !dirty || disputed() || (saving && !leaving)) return saving;
     clearTimeout(timer);
     dirty = false;
     const mine = form, body = new URLSearchParams(new FormData(form));
@@ -71,7 +73,7 @@ window.draft = (() => {
     box.className = "notice warn stack";
     const words = document.createElement("p");
     words.setAttribute("role", "alert");
-    words.textContent = "This item was changed in another tab or on another device. Your version is below, unchanged.";
+    words.textContent = "This item was changed in another tab or on another device. Your version is below, unchanged. Submitting keeps yours.";
     box.append(words);
     if (typeof stored.text === "string") {
       const text = document.createElement("textarea");
@@ -113,7 +115,7 @@ window.draft = (() => {
     for (const node of document.querySelectorAll("#conflict .only-script")) node.hidden = false;
     let kept = null;
     try { kept = JSON.parse(localStorage.getItem(key())); } catch { forget(); }
-    if (!kept || document.querySelector("#conflict [data-conflict]")) return;
+    if (!kept || disputed()) return;
     if (kept.version === field("version").value) { put(kept.fields); dirty = true; save(); }
     else if ("text" in kept.fields && kept.fields.text !== field("text").value) {
       const stored = field("text").value;
