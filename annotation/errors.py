@@ -6,8 +6,12 @@ from typing import Any
 class Refused(Exception):
     """Says what was refused, why, and what to do instead. Pages show it, the API answers 400.
 
-    `rows`: where many were handed in, [{"line", "reason"}] of those that were refused."""
+    `rows`: where many were handed in, [{"line", "reason"}] of those that were refused. `field`:
+    the one that is wrong, where a form has several; the message stands beside it."""
 
-    def __init__(self, message: str, rows: list[dict[str, Any]] | None = None) -> None:
+    def __init__(
+        self, message: str, rows: list[dict[str, Any]] | None = None, field: str = ""
+    ) -> None:
         super().__init__(message)
         self.rows = rows or []
+        self.field = field

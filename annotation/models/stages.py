@@ -29,7 +29,8 @@ class Stage(models.Model):
         SCORES = "scores"
 
     class Source(models.TextChoices):
-        """Which response a correct stage puts before the annotator."""
+        """Which response a correct stage puts before the annotator. A write stage whose
+        `source_name` is set begins with the latest answer of that author or model."""
 
         LATEST = "latest", "the latest answer"
         BEST = "best", "the best ranked answer"
@@ -50,7 +51,12 @@ class Stage(models.Model):
     source_name = models.CharField(max_length=200, blank=True)
     edit_prompt = models.BooleanField(default=False)  # correct: prompt and context too
     max_answers = models.PositiveSmallIntegerField(default=9)
-    rubric = models.JSONField(default=list)
+    # Short words to tick: why an answer was corrected, or what is wrong with each ranked one.
+    tags = models.JSONField(default=list)
+    better_answer = models.BooleanField(default=True)  # rank: a better one may be written
+    rate_answers = models.BooleanField(default=True)  # rate: each answer, or the prompt alone
+    reopen = models.BooleanField(default=True)  # submitted work may be changed by its author
+    rubric = models.JSONField(default=list)  # questions, in the shape of rubric.py
     lease_minutes = models.PositiveSmallIntegerField(default=60)
     skips_to_close = models.PositiveSmallIntegerField(default=3)
     # Items exist for prompts up to this id; the queue fills lazily from here.
@@ -71,6 +77,12 @@ class Stage(models.Model):
     @property
     def workspace(self) -> Workspace:
         return self.project.workspace
+
+    @property
+    def shows_answers(self) -> bool:
+        """The work is about answers that are there, so nobody gets their own."""
+        rates = self.kind == self.Kind.RATE and self.rate_answers
+        return rates or self.kind in (self.Kind.CORRECT, self.Kind.RANK)
 
 
 class Item(models.Model):

@@ -26,6 +26,11 @@ class Submission(models.Model):
         BROKEN = "broken", "Broken or garbled"
         OTHER = "other", "Something else"
 
+    class SuggestionUse(models.TextChoices):
+        KEPT = "kept"  # as it was
+        EDITED = "edited"
+        DISCARDED = "discarded"  # hardly a word of it is left
+
     item = models.ForeignKey(Item, on_delete=models.CASCADE, related_name="submissions")
     # The item's stage again: the queue asks "what do I hold in this stage" without a join.
     stage = models.ForeignKey(Stage, on_delete=models.CASCADE, related_name="submissions")
@@ -38,7 +43,7 @@ class Submission(models.Model):
     state = models.CharField(max_length=9, choices=State, default=State.CLAIMED)
     shown = models.JSONField(default=list)  # response ids in the order drawn for this person
     claimed_until = models.DateTimeField(null=True)
-    # What is being written, {"text"?, "messages"?, "system"?, "context"?, "order"?}; its version.
+    # What is being written, in the shape of content.py; its version counts every save.
     draft = models.JSONField(default=dict)
     version = models.PositiveIntegerField(default=0)
     # correct, where the stage lets the prompt be edited: null where it was left alone.
@@ -46,6 +51,15 @@ class Submission(models.Model):
     system = models.TextField(null=True)
     context = models.TextField(null=True)
     unchanged = models.BooleanField(default=False)  # correct: "no change needed"
+    # write: the response that the text began with, and what became of it.
+    suggestion = models.ForeignKey(
+        "annotation.Response", null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    suggestion_use = models.CharField(max_length=9, choices=SuggestionUse, blank=True)
+    # Answers to the rubric: {question: value}, about each response {question: {response: value}}.
+    ratings = models.JSONField(default=dict)
+    tags = models.JSONField(default=dict)  # {response: [tag]}
+    reason = models.TextField(blank=True)  # why one of two answers is far better
     skip_reason = models.CharField(max_length=9, choices=SkipReason, blank=True)
     skip_note = models.TextField(blank=True)
     guidelines = models.ForeignKey(
@@ -89,7 +103,8 @@ class SubmissionVersion(models.Model):
 
     submission = models.ForeignKey(Submission, on_delete=models.PROTECT, related_name="history")
     number = models.PositiveIntegerField()
-    event = models.CharField(max_length=12)  # submit, undo, resubmit, late, skip
+    # submit, resubmit, late, skip, undo, reopen, complete (a question that was added later)
+    event = models.CharField(max_length=12)
     content = models.JSONField()
     author = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created = models.DateTimeField(auto_now_add=True)
@@ -107,5 +122,6 @@ class Ranking(models.Model):
     order = models.JSONField()
     # Two answers only: -4 (the second shown is significantly better) to 4; null where not asked.
     strength = models.SmallIntegerField(null=True)
+    all_bad = models.BooleanField(default=False)  # none of the answers is good enough
     withdrawn = models.DateTimeField(null=True)  # undone
     created = models.DateTimeField(auto_now_add=True)
