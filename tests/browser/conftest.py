@@ -1,5 +1,6 @@
 """A real server with worker and sweeper in a home of its own, and a real Chromium."""
 
+import json
 import os
 import socket
 import subprocess
@@ -101,6 +102,41 @@ def server(tmp_path_factory) -> Iterator[SimpleNamespace]:
             process.kill()
             raise
         log.close()
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory) -> Iterator[SimpleNamespace]:
+    """The web alone over the demo, which is trained by nobody: address, and the pages of the site
+    as tests/browser/demo_pages.py tells them."""
+    home = tmp_path_factory.mktemp("demo")
+    port = free_port()
+    env = {**os.environ, "ANNOTUNE_HOME": str(home), "ANNOTUNE_PORT": str(port)}
+    env.pop("DATABASE_URL", None)
+    tell = "from tests.browser.demo_pages import tell; tell()"
+    for command in ("migrate -v0", "demo --no-train"):
+        manage = [sys.executable, "manage.py", *command.split()]
+        subprocess.run(manage, cwd=ROOT, env=env, check=True, stdout=subprocess.DEVNULL)
+    manage = [sys.executable, "manage.py", "shell", "-v0", "-c", tell]
+    told = subprocess.run(manage, cwd=ROOT, env=env, check=True, capture_output=True, text=True)
+    web = [sys.executable, "-m", "gunicorn", "config.wsgi", "--bind", f"127.0.0.1:{port}"]
+    web += ["--worker-class", "gthread", "--threads", "4", "--log-level", "error"]
+    process = subprocess.Popen(web, cwd=ROOT, env=env)
+    try:
+        wait_for(f"http://127.0.0.1:{port}")
+        yield SimpleNamespace(url=f"http://127.0.0.1:{port}", pages=json.loads(told.stdout))
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def wait_for(url: str) -> None:
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(f"{url}/healthz", timeout=1)
+            return
+        except OSError:
+            time.sleep(0.25)
+    pytest.fail(f"nothing answers at {url}")
 
 
 @pytest.fixture(scope="session")
