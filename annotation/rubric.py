@@ -5,6 +5,8 @@ Stored in `Stage.rubric` as [{"key", "title", "help", "type", "about", "required
 removed stays, marked, because answers to it are kept. `options` is [{"value", "label", "removed"?}]
 and keeps what was removed for the same reason."""
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -21,6 +23,11 @@ MAX_HELP = 1000
 MAX_NOTE = 20_000  # characters of one text answer
 
 Question = Mapping[str, Any]
+
+
+def version(rubric: Sequence[Question]) -> str:
+    """Changes with every edit: tells whether a form was made from another state of the rubric."""
+    return hashlib.sha256(json.dumps(rubric, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def in_force(rubric: Iterable[Question]) -> list[Question]:
@@ -66,14 +73,10 @@ def checked_rubric(
 def _checked_question(
     given: Mapping[str, Any], before: Question | None, place: int
 ) -> dict[str, Any]:
-    title = checked_text(given.get("title") or "", "title", may_be_empty=True).strip()
+    title = _checked_words(given.get("title"), "title", MAX_TITLE, f"{place}-title").strip()
     if not title:
         raise Refused("A question needs a title.", field=f"{place}-title")
-    if len(title) > MAX_TITLE:
-        raise Refused(f"A title has at most {MAX_TITLE} characters.", field=f"{place}-title")
-    words = checked_text(given.get("help") or "", "help", may_be_empty=True).strip()
-    if len(words) > MAX_HELP:
-        raise Refused(f"A help text has at most {MAX_HELP} characters.", field=f"{place}-help")
+    words = _checked_words(given.get("help"), "help text", MAX_HELP, f"{place}-help").strip()
     clean: dict[str, Any] = {"title": title, "help": words}
     for part, allowed in (("type", TYPES), ("about", ABOUT)):
         value = before[part] if before else given.get(part)
@@ -87,6 +90,17 @@ def _checked_question(
     elif clean["type"] in ("label", "labels"):
         clean["options"] = _checked_options(given, before, place)
     return clean
+
+
+def _checked_words(value: Any, what: str, most: int, field: str) -> str:
+    """A short text; what is wrong with it is said beside its field."""
+    try:
+        words = checked_text(value or "", what, may_be_empty=True)
+    except Refused as refused:
+        raise Refused(str(refused), field=field) from None
+    if len(words) > most:
+        raise Refused(f"The {what} has {len(words):,} characters; at most {most:,}.", field=field)
+    return words
 
 
 def _checked_range(given: Mapping[str, Any], place: int) -> dict[str, int]:
@@ -104,16 +118,20 @@ def _checked_options(
     """Options with a known value keep it under a new label; those left out stay, as removed."""
     known = {each["value"]: each for each in (before or {}).get("options", [])}
     field = f"{place}-options"
+    offered = [
+        (str(option.get("value") or ""), label)
+        for option in given.get("options") or []
+        if (label := _checked_words(option.get("label"), "option", MAX_TITLE, field).strip())
+    ]
+    spoken_for = {value for value, _ in offered}
     after: list[dict[str, Any]] = []
-    for option in given.get("options") or []:
-        label = checked_text(option.get("label") or "", "option", may_be_empty=True).strip()
-        if not label:
-            continue
-        if len(label) > MAX_TITLE:
-            raise Refused(f"An option has at most {MAX_TITLE} characters.", field=field)
-        value = str(option.get("value") or "")
+    for value, label in offered:
         if value not in known:
-            same = [each["value"] for each in known.values() if each["label"] == label]
+            same = [
+                each["value"]
+                for each in known.values()
+                if each["label"] == label and each["value"] not in spoken_for
+            ]
             values = {*known, *(each["value"] for each in after)}
             value = same[0] if same else _free_key(label, values)
         after.append({"value": value, "label": label})
@@ -164,16 +182,12 @@ def checked_ratings(
 
 def _checked_value(value: Any, question: Question, field: str) -> Any:
     kind, title = question["type"], question["title"]
-    if value is None or value == "" or value == []:
+    if value is None or value == [] or (isinstance(value, str) and not value.strip()):
         if question["required"]:
             raise Refused(f"“{title}” is not answered yet.", field=field)
         return None
     if kind == "text":
-        text = checked_text(value, f"answer to “{title}”", may_be_empty=True)
-        if len(text) > MAX_NOTE:
-            message = f"The answer to “{title}” has {len(text):,} characters; at most {MAX_NOTE:,}."
-            raise Refused(message, field=field)
-        return text
+        return _checked_words(value, f"answer to “{title}”", MAX_NOTE, field)
     offered = [option["value"] for option in options(question)]
     if kind == "rating":
         if type(value) is int and str(value) in offered:
