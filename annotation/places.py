@@ -84,9 +84,15 @@ def unskip(item: int, stage: Stage) -> bool:
 
 
 def finish(item: int) -> bool:
-    return _update(
-        "UPDATE annotation_item SET done = done + 1 WHERE id = %(item)s AND done < taken", item=item
-    )
+    """Done by one more; true if that was the last one needed."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """UPDATE annotation_item SET done = done + 1 WHERE id = %s AND done < taken
+               RETURNING done >= needed""",
+            [item],
+        )
+        row = cursor.fetchone()
+    return bool(row and row[0])
 
 
 def unfinish(item: int) -> bool:
@@ -144,6 +150,30 @@ def expire(stage: Stage) -> int:
                 release(item, stage)
                 gone += 1
     return gone
+
+
+def put_back(item: int) -> bool:
+    """A flagged item is for everybody again who has not had it: off the list, its skips forgotten.
+
+    False if somebody did so already. One that was closed comes back in front of all cursors."""
+    return _update(
+        """UPDATE annotation_item SET flagged = FALSE, skips = 0,
+               lane = CASE WHEN open THEN lane ELSE lane - 1 + abs(lane %% 2) END,
+               position = CASE WHEN open THEN position ELSE %(now)s END,
+               open = (taken < needed AND NOT EXISTS (
+                   SELECT 1 FROM annotation_prompt p
+                   WHERE p.id = annotation_item.prompt_id AND p.retired IS NOT NULL))
+           WHERE id = %(item)s AND (flagged OR skips > 0)""",
+        item=item,
+        now=time.time_ns(),
+    )
+
+
+def unflag(item: int) -> bool:
+    """Off the lead's list, otherwise as it is: one that skips have closed stays closed."""
+    return _update(
+        "UPDATE annotation_item SET flagged = FALSE WHERE id = %(item)s AND flagged", item=item
+    )
 
 
 def _update(sql: str, **values: Any) -> bool:

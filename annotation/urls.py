@@ -2,7 +2,17 @@
 
 from django.urls import URLPattern, path
 
-from annotation.views import account, home, imports, people, projects, prompts, stages, work
+from annotation.views import (
+    account,
+    home,
+    imports,
+    items,
+    people,
+    projects,
+    prompts,
+    stages,
+    work,
+)
 
 app_name = "annotation"
 urlpatterns: list[URLPattern] = [
@@ -46,6 +56,8 @@ urlpatterns: list[URLPattern] = [
     path("stages/<int:pk>/", stages.stage, name="stage"),
     path("stages/<int:pk>/edit/", stages.stage_edit, name="stage_edit"),
     path("stages/<int:pk>/state/", stages.stage_state, name="stage_state"),
+    path("items/<int:pk>/release/", items.item_release, name="item_release"),
+    path("items/<int:pk>/unflag/", items.item_unflag, name="item_unflag"),
     # The annotator's work in a stage
     path("stages/<int:pk>/work/", work.work, name="work"),
     path("stages/<int:pk>/work/draft/", work.work_draft, name="work_draft"),

@@ -109,6 +109,13 @@ ANNOTATION: list[View] = [
     View("annotation:project_restore", _PROJECT, "lead", "post"),
     View("annotation:stage", _STAGE, "reviewer"),
     View("annotation:stage_state", _STAGE, "lead", "post"),
+    *pages(
+        "annotation:item_release",
+        "annotation:item_unflag",
+        args=("item.pk",),
+        least="lead",
+        method="post",
+    ),
     View("annotation:prompts", _PROJECT, "reviewer"),
     View("annotation:prompt", _PROMPT, "reviewer"),
     View("annotation:prompt_retire", _PROMPT, "lead", "post"),

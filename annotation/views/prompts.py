@@ -14,6 +14,7 @@ from annotation.errors import Refused
 from annotation.forms.prompts import PromptForm
 from annotation.models import Project, Prompt, Role
 from annotation.prompt_page import conversation, rankings, responses
+from annotation.text import row_number
 
 
 def _fetch(request: HttpRequest, pk: int, at_least: Role) -> Prompt:
@@ -103,9 +104,12 @@ def prompt_edit(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_POST
 def prompt_retire(request: HttpRequest, pk: int) -> HttpResponse:
+    """From a stage's list of flagged items (`stage` in the form) one goes back there."""
     found = _fetch(request, pk, Role.LEAD)
     acts.retire(prompt=found)
     messages.success(request, "Retired: out of every queue. What was done on it stays.")
+    if stage := row_number(request.POST.get("stage", "")):
+        return redirect("annotation:stage", stage)
     return redirect("annotation:prompt", pk)
 
 

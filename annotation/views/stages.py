@@ -9,10 +9,10 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation import access, markdown, queue
 from annotation import projects as acts
 from annotation.errors import Refused
+from annotation.flagged import flagged
 from annotation.forms.projects import StageForm
-from annotation.models import Project, Role, Stage, Submission
+from annotation.models import Project, Role, Stage
 
-FLAGGED_SHOWN = 50
 _STATES = {"open": "open again", "paused": "paused: nobody is given new work"}
 
 
@@ -43,19 +43,13 @@ def stage_new(request: HttpRequest, pk: int) -> HttpResponse:
 def stage(request: HttpRequest, pk: int) -> HttpResponse:
     found = _fetch(request, pk, Role.REVIEWER)
     seats = found.seats.select_related("user").order_by("-submitted", "user__name")
-    rows = found.items.filter(flagged=True).select_related("prompt").order_by("pk")
-    flagged = list(rows[:FLAGGED_SHOWN])
-    reasons = Submission.objects.filter(item__in=flagged, state=Submission.State.SKIPPED)
-    skips: dict[int, list[Submission]] = {}
-    for skip in reasons.select_related("user"):
-        skips.setdefault(skip.item_id, []).append(skip)
     context = {
         "stage": found,
         "project": found.project,
         "progress": queue.progress(found),
         "html": markdown.render(found.instructions) if found.instructions else "",
         "seats": seats,
-        "flagged": [(item, skips.get(item.pk, [])) for item in flagged],
+        "flagged": flagged(found),
     }
     return render(request, "annotation/stage.html", context)
 
