@@ -1,4 +1,5 @@
-// Light or dark: the system's choice unless the person made one.
+// On every page. Light or dark: the system's choice unless the person made one. Menus that close
+// when one clicks elsewhere or presses Escape; the focus on the first field that was refused.
 const root = document.documentElement;
 const kept = localStorage.getItem("theme");
 if (kept) root.dataset.theme = kept;
@@ -12,3 +13,10 @@ document.addEventListener("click", (event) => {
   root.dataset.theme = dark ? "light" : "dark";
   localStorage.setItem("theme", root.dataset.theme);
 });
+document.addEventListener("keydown", (event) => {
+  const menu = event.key === "Escape" && document.querySelector("details.menu[open]");
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+});
+document.addEventListener("DOMContentLoaded", () => document.querySelector("main [aria-invalid=true]")?.focus());
