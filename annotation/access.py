@@ -31,6 +31,11 @@ def enter(request: HttpRequest, workspace: Workspace, at_least: Role = Role.ANNO
         raise Http404
     if role < at_least:
         raise PermissionDenied(f"This needs the role {at_least.label}; yours is {role.label}.")
+    seat(request, workspace, role)
+
+
+def seat(request: HttpRequest, workspace: Workspace, role: Role) -> None:
+    """The frame of the page knows where its reader is, and as what."""
     request.workspace, request.role = workspace, role  # type: ignore[attr-defined]
 
 

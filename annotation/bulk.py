@@ -37,15 +37,20 @@ def reserve(model: type[models.Model], count: int) -> list[int]:
 
 
 def insert(model: type[models.Model], fields: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
-    """INSERT the rows. `fields` are attribute names; JSON values come as text (see `as_json`)."""
+    """INSERT the rows. `fields` are attribute names; JSON values come as text (see `as_json`).
+    Fields that are not named get their default."""
     if not rows:
         return
     quote = connection.ops.quote_name
-    columns = ", ".join(quote(str(model._meta.get_field(name).column)) for name in fields)  # type: ignore[union-attr]
-    marks = ", ".join(["%s"] * len(fields))
+    named: list[Any] = [model._meta.get_field(name) for name in fields]
+    others = [field for field in model._meta.concrete_fields if field not in named]
+    rest = tuple(field.get_db_prep_save(field.get_default(), connection) for field in others)
+    columns = ", ".join(quote(field.column) for field in [*named, *others])
+    marks = ", ".join(["%s"] * (len(named) + len(others)))
     with connection.cursor() as cursor:
         cursor.executemany(
-            f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({marks})", rows
+            f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({marks})",
+            [row + rest for row in rows] if rest else rows,
         )
 
 

@@ -30,6 +30,15 @@ def to_rank(answers: Iterable[Answer], limit: int) -> list[int]:
     return ids if len(ids) >= 2 else []
 
 
+def to_rate(answers: Iterable[Answer], limit: int, seen: Iterable[int] = ()) -> list[int]:
+    """The oldest `limit` distinct answers that nobody was asked about before."""
+    known = list(answers)
+    rated = set(seen)
+    texts = {answer.fingerprint for answer in known if answer.id in rated}
+    new = (a for a in distinct(known) if a.id not in rated and a.fingerprint not in texts)
+    return [answer.id for answer in new][:limit]
+
+
 def next_round(
     answers: Sequence[Answer], seen: Iterable[int], best: int | None, limit: int
 ) -> list[int]:

@@ -1,5 +1,6 @@
 """What an annotator may hand in: checked and brought into one shape. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,27 +8,34 @@ from annotation.errors import Refused
 
 MAX_CHARACTERS = 1_000_000  # of one text
 MAX_DRAFT = 2_000_000  # characters of a draft, all its parts together
+FAR = 4  # the strength of a preference that has to be explained
 
 
-def checked_text(text: object, what: str = "answer", may_be_empty: bool = False) -> str:
+def checked_text(
+    text: object, what: str = "answer", may_be_empty: bool = False, field: str = ""
+) -> str:
     """The text, line ends unified. Refused: empty, too long, or what not every database stores."""
     if not isinstance(text, str):
-        raise Refused(f"The {what} is not text.")
+        raise Refused(f"The {what} is not text.", field=field)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not may_be_empty and not text.strip():
-        raise Refused(f"The {what} is empty. Write something, or skip with a reason.")
+        message = f"The {what} is empty. Write something, or skip with a reason."
+        raise Refused(message, field=field)
     if len(text) > MAX_CHARACTERS:
         raise Refused(
-            f"The {what} has {len(text):,} characters; at most {MAX_CHARACTERS:,} can be kept."
+            f"The {what} has {len(text):,} characters; at most {MAX_CHARACTERS:,} can be kept.",
+            field=field,
         )
     if "\x00" in text:
         where = text.index("\x00") + 1
-        raise Refused(f"The {what} has a NUL character at place {where:,}: take it out.")
+        message = f"The {what} has a NUL character at place {where:,}: take it out."
+        raise Refused(message, field=field)
     for place, character in enumerate(text, 1) if not _encodes(text) else ():
         if "\ud800" <= character <= "\udfff":
             raise Refused(
                 f"The {what} has half of a character at place {place:,} (a lone surrogate, often "
-                "from a broken copy of an emoji): type it again."
+                "from a broken copy of an emoji): type it again.",
+                field=field,
             )
     return text
 
@@ -51,7 +59,8 @@ def checked_order(order: object, shown: Sequence[int]) -> list[list[int]]:
     if missing := len(set(shown) - set(given)):
         raise Refused(
             f"{missing} of the {len(shown)} answers {'has' if missing == 1 else 'have'} no place "
-            "yet. Give each a place; the same place for answers that are equally good."
+            "yet. Give each a place; the same place for answers that are equally good.",
+            field="order",
         )
     if sorted(given) != sorted(shown):
         raise Refused("The ranking has answers that were not shown, or one of them twice.")
@@ -88,16 +97,57 @@ def checked_messages(
     return edited
 
 
-def checked_ranking(content: Mapping[str, Any], shown: Sequence[int]) -> dict[str, Any]:
-    """{"order"} and, where it was asked for, {"strength"}."""
+def checked_ranking(
+    content: Mapping[str, Any], shown: Sequence[int], better_answer: bool = False
+) -> dict[str, Any]:
+    """{"order"}, and what was said beside it: "strength", "all_bad", "reason", "better"."""
+    if len(shown) == 2 and not content.get("order"):
+        raise Refused("Say which of the two is better, or that neither is.", field="strength")
     order = checked_order(content.get("order"), shown)
+    clean: dict[str, Any] = {"order": order}
     strength = checked_strength(content.get("strength"), order, shown)
-    return {"order": order} if strength is None else {"order": order, "strength": strength}
+    if strength is not None:
+        clean["strength"] = strength
+    if content.get("all_bad"):
+        clean["all_bad"] = True
+    reason = checked_text(content.get("reason") or "", "reason", True, "reason").strip()
+    if abs(strength or 0) == FAR and not reason:
+        raise Refused("Say in a few words why it is far better.", field="reason")
+    if reason:
+        clean["reason"] = reason
+    better = checked_text(content.get("better") or "", "better answer", True, "better")
+    if better_answer and better.strip():
+        clean["better"] = better
+    return clean
+
+
+def checked_tags(
+    given: object, offered: Sequence[str], shown: Sequence[int]
+) -> dict[str, list[str]]:
+    """{response: [tag]} in the order in which they are offered; one that a lead has taken away
+    meanwhile is left out."""
+    tags = given if isinstance(given, Mapping) else {}
+    chosen = {str(pk): [tag for tag in offered if tag in tags.get(str(pk), ())] for pk in shown}
+    return {pk: ticked for pk, ticked in chosen.items() if ticked}
+
+
+def suggestion_use(suggested: str, text: str) -> str:
+    """What became of the text that the editor began with: kept, edited, or discarded when less
+    than a fifth of its words are left (counted as a multiset)."""
+    if text.replace("\r\n", "\n").strip() == suggested.replace("\r\n", "\n").strip():
+        return "kept"
+    before, after = Counter(suggested.split()), Counter(text.split())
+    left = sum((before & after).values())
+    return "edited" if 5 * left >= sum(before.values()) else "discarded"
 
 
 def checked_correction(content: Mapping[str, Any], original: str) -> dict[str, Any]:
     """{"text"}, with {"unchanged": True} if it says what the original says."""
-    text = original if content.get("unchanged") else checked_text(content.get("text"), "correction")
+    text = (
+        original
+        if content.get("unchanged")
+        else checked_text(content.get("text"), "correction", field="text")
+    )
     same = text.replace("\r\n", "\n") == original.replace("\r\n", "\n")
     return {"text": text, "unchanged": True} if same else {"text": text}
 

@@ -78,7 +78,7 @@ def qualifying(stage: Stage) -> QuerySet[Prompt]:
     two answers that differ; the best ranked answer needs a ranking."""
     prompts = Prompt.objects.live().filter(project=stage.project_id, retired__isnull=True)
     prompts = prompts.exclude(messages=[])
-    if stage.kind == Stage.Kind.WRITE:
+    if not stage.shows_answers:
         return prompts
     answers = Response.objects.live().filter(prompt=OuterRef("pk"), withdrawn__isnull=True)
     if stage.kind == Stage.Kind.RANK:
@@ -86,6 +86,8 @@ def qualifying(stage: Stage) -> QuerySet[Prompt]:
         return prompts.filter(
             Exists(answers.filter(Exists(other.exclude(fingerprint=OuterRef("fingerprint")))))
         )
+    if stage.kind == Stage.Kind.RATE:
+        return prompts.filter(Exists(answers))
     if stage.source == Stage.Source.BEST:
         rankings = Ranking.objects.filter(submission__item__prompt=OuterRef("pk"))
         return prompts.filter(Exists(rankings.filter(withdrawn__isnull=True)))
@@ -95,7 +97,7 @@ def qualifying(stage: Stage) -> QuerySet[Prompt]:
 
 
 def _first_rounds(stage: Stage, prompts: Sequence[int], positions: Iterable[int]) -> list[Item]:
-    known = Known([] if stage.kind == Stage.Kind.WRITE else [stage], prompts)
+    known = Known([stage] if stage.shows_answers else [], prompts)
     items = []
     for prompt, position in zip(prompts, positions, strict=True):
         if item := first_round(stage, prompt, known):

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
+from annotation.errors import Refused
 from annotation.models import Item, Stage, Submission
 
 # An item that was full comes back one lane earlier and behind every cursor; skips may close it.
@@ -174,6 +175,21 @@ def unflag(item: int) -> bool:
     return _update(
         "UPDATE annotation_item SET flagged = FALSE WHERE id = %(item)s AND flagged", item=item
     )
+
+
+def resume(submission: Submission) -> None:
+    """The person goes on with this turn of theirs: what was touched last is shown first.
+
+    Raises Refused if its time ran out and the place is not free any more."""
+    stage, item = submission.stage, submission.item
+    with transaction.atomic():
+        turn = Submission.objects.select_for_update(of=("self",)).get(pk=submission.pk)
+        if turn.state in (Submission.State.CLAIMED, Submission.State.DRAFT):
+            hold(turn, stage)
+        elif turn.state == Submission.State.EXPIRED:
+            if item.prompt.retired or not item.open or not retake(item.pk):
+                raise Refused("Others have this item by now. What you wrote is kept here.")
+            hold(turn, stage)
 
 
 def _update(sql: str, **values: Any) -> bool:

@@ -62,13 +62,13 @@ def left_for(stage: Stage, user: User) -> int:
     mine = Submission.objects.filter(item=OuterRef("pk"), user=user)
     items = Item.objects.filter(~Exists(mine), stage=stage, open=True, prompt__retired__isnull=True)
     own = Response.objects.filter(author=user, withdrawn__isnull=True)
-    if stage.kind != Stage.Kind.WRITE:
+    if stage.shows_answers:
         items = items.filter(~Exists(own.filter(prompt=OuterRef("prompt"))))
     held = Submission.objects.filter(stage=stage, user=user, state__in=["claimed", "draft"])
     left = held.count() + items[:MANY].count()
     if left < MANY:
         to_come = qualifying(stage).filter(pk__gt=stage.filled_to)
-        if stage.kind != Stage.Kind.WRITE:
+        if stage.shows_answers:
             to_come = to_come.filter(~Exists(own.filter(prompt=OuterRef("pk"))))
         left += to_come[:MANY].count()
     return min(left, MANY)

@@ -18,12 +18,13 @@ from django.core.cache import cache
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from annotation import desk, rows
 from annotation.filling import fill, fill_gaps
-from annotation.models import Seat, Stage, Submission, User
+from annotation.models import Item, Prompt, Response, Seat, Stage, Submission, User
 from annotation.ordering import overlap_changed, set_order, set_priority
 from annotation.places import expire, flag, hold, retake, take
 from annotation.progress import left_for, progress, waiting_for
-from annotation.rounds import WORKED, answers_arrived
+from annotation.rounds import answers_arrived
 
 __all__ = [
     "answers_arrived",
@@ -37,6 +38,7 @@ __all__ = [
     "refusal",
     "set_order",
     "set_priority",
+    "turn",
     "waiting_for",
 ]
 
@@ -54,48 +56,38 @@ NOT_MY_OWN = {
 }
 
 
+# The first open item of a lane beyond a person's cursor: O(log n) by two indexes.
+LOOK = """SELECT {i}, {p} FROM annotation_item i
+    JOIN annotation_prompt p ON p.id = i.prompt_id
+    WHERE i.stage_id = %(stage)s AND i.open AND i.lane = %(lane)s
+      AND i.position > %(passed)s AND p.retired IS NULL
+      AND NOT EXISTS (SELECT 1 FROM annotation_submission s
+                      WHERE s.item_id = i.id AND s.user_id = %(user)s)
+      -- own
+    ORDER BY i.position LIMIT 1 -- lock
+"""
+
+
 def refusal(stage: Stage, user: User) -> str:
     """Why this person gets no work here, in words; empty if they may work."""
-    return _sit(stage, user)[0]
+    return desk.at(stage, user).refusal
 
 
-def _sit(stage: Stage, user: User) -> tuple[str, Seat | None]:
-    """(refusal, the person's seat if they have one)."""
-    if stage.kind not in WORKED or stage.state == Stage.State.IMPORTED:
-        return "Nobody works in this stage: it holds what was done elsewhere.", None
-    if stage.state != Stage.State.OPEN:
-        return "This stage is paused. What you have written is kept.", None
-    if stage.project.archived:
-        return "This project is archived. What you have written is kept.", None
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """SELECT s.id, s.assigned, s.cursors FROM annotation_membership m
-               LEFT JOIN annotation_seat s ON s.stage_id = %s AND s.user_id = m.user_id
-               WHERE m.workspace_id = %s AND m.user_id = %s AND m.is_active""",
-            [stage.pk, stage.project.workspace_id, user.pk],
-        )
-        row = cursor.fetchone()
-    if row is None:
-        return "You are not in this workspace.", None
-    pk, assigned, cursors = row
-    if not stage.open_to_all and not assigned:
-        return "This stage is for chosen people, and you are not among them: ask a lead.", None
-    if pk is None:
-        return "", None
-    return "", Seat(pk=pk, stage=stage, user=user, assigned=assigned, cursors=json.loads(cursors))
-
-
-def claim(stage: Stage, user: User) -> Submission | None:
+def claim(stage: Stage, user: User, seated: desk.Desk | None = None) -> Submission | None:
     """What the person works on next: what they hold already, else what they let expire and nobody
-    took, else the next item of the queue. None: nothing for them now."""
-    refused, seat = _sit(stage, user)
-    if refused:
+    took, else the next item of the queue. None: nothing for them now.
+
+    It comes with its item, prompt and stage. `seated`: the person's desk, if it was just read."""
+    seated = seated or desk.at(stage, user)
+    if seated.refusal:
         return None
+    stage, seat = seated.stage, seated.seat
     if mine := _mine(stage, user):
         return mine
     expire(stage)
     if seat is None:
         seat, _ = Seat.objects.get_or_create(stage=stage, user=user)
+        seated.seat = seat
     if found := _next(stage, user, seat):
         return found
     # Dry: more prompts may wait, or one that was passed by; then once more without the cursors.
@@ -110,39 +102,61 @@ def claim(stage: Stage, user: User) -> Submission | None:
     return _next(stage, user, seat)
 
 
+def turn(stage: Stage, user: User, pk: int) -> Submission | None:
+    """One's own turn in the stage, with its item and prompt; none if it is another's."""
+    found = rows.read(
+        """SELECT {s}, {i}, {p} FROM annotation_submission s
+           JOIN annotation_item i ON i.id = s.item_id
+           JOIN annotation_prompt p ON p.id = i.prompt_id
+           WHERE s.id = %(pk)s AND s.stage_id = %(stage)s AND s.user_id = %(user)s""",
+        {"pk": pk, "stage": stage.pk, "user": user.pk},
+        s=Submission,
+        i=Item,
+        p=Prompt,
+    )
+    return _put_together(stage, *found[0]) if found else None
+
+
+def _put_together(stage: Stage, submission: Submission, item: Item, prompt: Prompt) -> Submission:
+    item.prompt, item.stage = prompt, stage
+    submission.item, submission.stage = item, stage
+    return submission
+
+
 def _mine(stage: Stage, user: User) -> Submission | None:
     """What the person touched last of what they hold, its lease renewed; else an expired turn whose
     place is still free, with what they had written."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """SELECT s.id FROM annotation_submission s
-               JOIN annotation_item i ON i.id = s.item_id
-               JOIN annotation_prompt p ON p.id = i.prompt_id
-               WHERE s.user_id = %s AND s.stage_id = %s
-                 AND s.state IN ('claimed', 'draft', 'expired')
-                 AND (s.state <> 'expired' OR (i.open AND p.retired IS NULL))
-               ORDER BY s.state = 'expired', s.claimed_until DESC, s.id DESC LIMIT 20""",
-            [user.pk, stage.pk],
-        )
-        rows = cursor.fetchall()
-    for (pk,) in rows:
-        if found := _again(stage, pk):
-            return found
+    found = rows.read(
+        """SELECT {s}, {i}, {p} FROM annotation_submission s
+           JOIN annotation_item i ON i.id = s.item_id
+           JOIN annotation_prompt p ON p.id = i.prompt_id
+           WHERE s.user_id = %(user)s AND s.stage_id = %(stage)s
+             AND s.state IN ('claimed', 'draft', 'expired')
+             AND (s.state <> 'expired' OR (i.open AND p.retired IS NULL))
+           ORDER BY s.state = 'expired', s.claimed_until DESC, s.id DESC LIMIT 20""",
+        {"user": user.pk, "stage": stage.pk},
+        s=Submission,
+        i=Item,
+        p=Prompt,
+    )
+    for row in found:
+        if again := _again(stage, _put_together(stage, *row)):
+            return again
     return None
 
 
-def _again(stage: Stage, pk: int) -> Submission | None:
+def _again(stage: Stage, submission: Submission) -> Submission | None:
     """One's own turn, with half of a lease before it at least; none if it is handed in by now."""
-    submission = Submission.objects.get(pk=pk)
     half = timezone.now() + timedelta(minutes=stage.lease_minutes / 2)
     if submission.claimed_until and submission.claimed_until > half:
         return submission
     with transaction.atomic():
-        submission = Submission.objects.select_for_update().get(pk=pk)
-        if submission.state in ("claimed", "draft"):
-            return hold(submission, stage)
-        if submission.state == "expired" and retake(submission.item_id):
-            return hold(submission, stage)
+        now = Submission.objects.select_for_update().get(pk=submission.pk)
+        now.stage, now.item = stage, submission.item
+        if now.state in ("claimed", "draft"):
+            return hold(now, stage)
+        if now.state == "expired" and retake(now.item_id):
+            return hold(now, stage)
     return None
 
 
@@ -166,24 +180,24 @@ def _claim_next(stage: Stage, user: User, seat: Seat) -> Submission | None:
         lane: int | None = -(1 << 15)
         while (lane := _next_lane(cursor, stage.pk, lane)) is not None:
             passed = seat.cursors.get(str(lane), -1)
-            row = _look(cursor, stage, user, lane, passed, skip_locked=True)
+            row = _look(stage, user, lane, passed, skip_locked=True)
             # Where others hold all that is left we wait for them, in `take`.
             if row is None and LOCKS:
-                row = _look(cursor, stage, user, lane, passed)
+                row = _look(stage, user, lane, passed)
             if row is None:
                 last = _last_position(cursor, stage.pk, lane)
                 seat.cursors[str(lane)] = max(passed, last)
                 continue
-            item, position, candidates = row
+            item, prompt = row
             # One that was passed by because another claims it now may have a place left for us:
             # the cursor stays before it.
-            first = _look(cursor, stage, user, lane, passed) if LOCKS and stage.overlap > 1 else row
-            if not take(item):
+            first = _look(stage, user, lane, passed) if LOCKS and stage.overlap > 1 else row
+            if not take(item.pk):
                 raise _Lost
-            if first is None or first[0] == item:
-                seat.cursors[str(lane)] = position
+            if first is None or first[0].pk == item.pk:
+                seat.cursors[str(lane)] = item.position
             _save_cursors(cursor, seat)
-            return _new_submission(stage, user, item, candidates)
+            return _new_submission(stage, user, item, prompt)
         if seat.cursors != known:
             _save_cursors(cursor, seat)
     return None
@@ -200,24 +214,18 @@ def _next_lane(cursor: Any, stage: int, after: int | None) -> int | None:
 
 
 def _look(
-    cursor: Any, stage: Stage, user: User, lane: int, passed: int, skip_locked: bool = False
-) -> tuple[int, int, list[int]] | None:
+    stage: Stage, user: User, lane: int, passed: int, skip_locked: bool = False
+) -> tuple[Item, Prompt] | None:
     """The first open item of the lane beyond the cursor that is for this person."""
-    own = "" if stage.kind == Stage.Kind.WRITE else NOT_MY_OWN[connection.vendor]
+    own = NOT_MY_OWN[connection.vendor] if stage.shows_answers else ""
     lock = "FOR UPDATE OF i SKIP LOCKED" if skip_locked and LOCKS else ""
-    cursor.execute(
-        f"""SELECT i.id, i.position, i.candidates FROM annotation_item i
-            JOIN annotation_prompt p ON p.id = i.prompt_id
-            WHERE i.stage_id = %(stage)s AND i.open AND i.lane = %(lane)s
-              AND i.position > %(passed)s AND p.retired IS NULL
-              AND NOT EXISTS (SELECT 1 FROM annotation_submission s
-                              WHERE s.item_id = i.id AND s.user_id = %(user)s)
-              {own}
-            ORDER BY i.position LIMIT 1 {lock}""",
+    found = rows.read(
+        LOOK.replace("-- own", own).replace("-- lock", lock),
         {"stage": stage.pk, "lane": lane, "passed": passed, "user": user.pk},
+        i=Item,
+        p=Prompt,
     )
-    row = cursor.fetchone()
-    return (row[0], row[1], json.loads(row[2])) if row else None
+    return (found[0][0], found[0][1]) if found else None
 
 
 def _last_position(cursor: Any, stage: int, lane: int) -> int:
@@ -236,12 +244,23 @@ def _save_cursors(cursor: Any, seat: Seat) -> None:
     )
 
 
-def _new_submission(stage: Stage, user: User, item: int, candidates: list[int]) -> Submission:
+def _new_submission(stage: Stage, user: User, item: Item, prompt: Prompt) -> Submission:
     """The claim. The order in which the answers are shown is drawn here, once."""
-    return Submission.objects.create(
-        item_id=item,
+    new = Submission(
+        item=item,
         stage=stage,
         user=user,
-        shown=random.sample(candidates, len(candidates)),
+        shown=random.sample(item.candidates, len(item.candidates)),
         claimed_until=timezone.now() + timedelta(minutes=stage.lease_minutes),
+        suggestion_id=_suggestion(stage, prompt),
     )
+    rows.insert(new)
+    return _put_together(stage, new, item, prompt)
+
+
+def _suggestion(stage: Stage, prompt: Prompt) -> int | None:
+    """The latest answer of the author or model whose answers a write stage begins with."""
+    if stage.kind != Stage.Kind.WRITE or not stage.source_name:
+        return None
+    answers = Response.objects.live().filter(prompt=prompt, author_name=stage.source_name)
+    return answers.filter(withdrawn=None).order_by("-pk").values_list("pk", flat=True).first()

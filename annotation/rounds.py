@@ -10,11 +10,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef, Q
 
-from annotation.candidates import Answer, Order, best_ranked, next_round, to_correct, to_rank
+from annotation.candidates import (
+    Answer,
+    Order,
+    best_ranked,
+    next_round,
+    to_correct,
+    to_rank,
+    to_rate,
+)
 from annotation.models import Item, Prompt, Ranking, Response, Stage, Submission
 
 CHUNK = 1000  # prompts a transaction: nobody waits for more
-WORKED = (Stage.Kind.WRITE, Stage.Kind.CORRECT, Stage.Kind.RANK)
+WORKED = (Stage.Kind.WRITE, Stage.Kind.CORRECT, Stage.Kind.RANK, Stage.Kind.RATE)
 
 
 def answers_arrived(prompt_ids: Iterable[int]) -> None:
@@ -30,19 +38,35 @@ def answers_arrived(prompt_ids: Iterable[int]) -> None:
 
 def answered(prompt: int, project: int) -> None:
     """`answers_arrived` for one person's answer, which mostly concerns no other stage yet."""
-    others = Stage.objects.filter(project=project, kind__in=["correct", "rank"])
-    if others.filter(filled_to__gte=prompt).exclude(state=Stage.State.IMPORTED).exists():
+    with connection.cursor() as cursor:  # raw: part of each submit
+        cursor.execute(
+            """SELECT 1 FROM annotation_stage WHERE project_id = %s AND filled_to >= %s
+               AND kind IN ('correct', 'rank', 'rate') AND state <> 'imported' LIMIT 1""",
+            [project, prompt],
+        )
+        concerned = cursor.fetchone()
+    if concerned:
         answers_arrived([prompt])
 
 
-def ranked(item: Item, project: int) -> None:
-    """`answers_arrived` after an item's last ranking, if there is an answer that it did not show,
-    or a stage that corrects the best ranked one."""
+def item_done(item: Item, project: int) -> None:
+    """`answers_arrived` after the last ranking or rating that an item needed, if there is an answer
+    that it did not show, or a stage that corrects the best ranked one."""
     if connection.vendor == "postgresql":  # whoever adds an answer now is waited for, or waits
         Prompt.objects.select_for_update(no_key=True).filter(pk=item.prompt_id).first()
-    others = Response.objects.filter(prompt=item.prompt_id, withdrawn__isnull=True)
-    best = Stage.objects.filter(project=project, kind="correct", source=Stage.Source.BEST)
-    if others.exclude(pk__in=item.candidates).exists() or best.exists():
+    with connection.cursor() as cursor:  # raw: part of each submit
+        cursor.execute(
+            "SELECT id FROM annotation_response WHERE prompt_id = %s AND withdrawn IS NULL",
+            [item.prompt_id],
+        )
+        answers = {pk for (pk,) in cursor.fetchall()}
+        cursor.execute(
+            """SELECT 1 FROM annotation_stage
+               WHERE project_id = %s AND kind = 'correct' AND source = 'best' LIMIT 1""",
+            [project],
+        )
+        corrected = cursor.fetchone()
+    if corrected or not answers <= set(item.candidates):
         answers_arrived([item.prompt_id])
 
 
@@ -59,14 +83,11 @@ def built_on(submission: Submission) -> bool:
             return True
     ids = {answer.pk for answer in answers}
     others = Item.objects.filter(prompt=prompt).exclude(pk=submission.item_id)
+    about = {pk for pk, shown in others.values_list("pk", "candidates") if ids.intersection(shown)}
     if submission.stage.kind == Stage.Kind.RANK:
         next_rounds = Q(stage=submission.stage_id, round__gt=submission.item.round)
         best = Q(stage__kind=Stage.Kind.CORRECT, stage__source=Stage.Source.BEST)
-        about = set(others.filter(next_rounds | best).values_list("pk", flat=True))
-    else:
-        about = {
-            pk for pk, shown in others.values_list("pk", "candidates") if ids.intersection(shown)
-        }
+        about |= set(others.filter(next_rounds | best).values_list("pk", flat=True))
     free = others.filter(pk__in=about).select_for_update(skip_locked=True)
     return len(free) < len(about) or Submission.objects.filter(item__in=about).exists()
 
@@ -95,7 +116,7 @@ def _refresh(ids: Sequence[int]) -> None:
         .order_by("round")
     ):
         rounds[item.stage_id, item.prompt_id].append(item)
-    known = Known([stage for stage in stages if stage.kind != Stage.Kind.WRITE], ids)
+    known = Known([stage for stage in stages if stage.shows_answers], ids)
     base = time.time_ns()
     new: list[Item] = []
     for stage in stages:
@@ -134,8 +155,20 @@ class Known:
         answers = self.answers.get(prompt, [])
         if stage.kind == Stage.Kind.RANK:
             return to_rank(answers, stage.max_answers)
+        if stage.kind == Stage.Kind.RATE:
+            return to_rate(answers, stage.max_answers)
         best = self.best(prompt) if stage.source == Stage.Source.BEST else None
         return to_correct(answers, stage.source, stage.source_name, best)
+
+    def next_candidates(
+        self, stage: Stage, prompt: int, seen: Sequence[int], last: int
+    ) -> list[int]:
+        """What the round after item `last` is about: what is new, and to rank it the best of the
+        last; nothing while nothing is new."""
+        answers = self.answers.get(prompt, [])
+        if stage.kind == Stage.Kind.RATE:
+            return to_rate(answers, stage.max_answers, seen)
+        return next_round(answers, seen, self.best(prompt, last), stage.max_answers)
 
 
 def _answers(prompts: Sequence[int]) -> dict[int, list[Answer]]:
@@ -176,14 +209,13 @@ def _renew(stage: Stage, prompt: int, items: Sequence[Item], known: Known) -> It
     """What new answers change for one prompt in one stage; returns the item to be made, if any."""
     if not items:
         return first_round(stage, prompt, known) if prompt <= stage.filled_to else None
-    if stage.kind == Stage.Kind.WRITE:
+    if not stage.shows_answers:
         return None
     last = items[-1]
     seen = [answer for item in items[:-1] for answer in item.candidates]
     if not last.touched and last.taken == 0:  # type: ignore[attr-defined]
         if seen:
-            best = known.best(prompt, items[-2].pk)
-            fresh = next_round(known.answers.get(prompt, []), seen, best, stage.max_answers)
+            fresh = known.next_candidates(stage, prompt, seen, items[-2].pk)
         else:
             fresh = known.candidates(stage, prompt)
         rows = Item.objects.filter(pk=last.pk, taken=0)
@@ -192,12 +224,9 @@ def _renew(stage: Stage, prompt: int, items: Sequence[Item], known: Known) -> It
         elif fresh != last.candidates:
             rows.update(candidates=fresh)
         return None
-    if stage.kind != Stage.Kind.RANK or last.done < last.needed:
+    if stage.kind == Stage.Kind.CORRECT or last.done < last.needed:
         return None
-    best = known.best(prompt, last.pk)
-    fresh = next_round(
-        known.answers.get(prompt, []), [*seen, *last.candidates], best, stage.max_answers
-    )
+    fresh = known.next_candidates(stage, prompt, [*seen, *last.candidates], last.pk)
     if not fresh:
         return None
     return Item(
@@ -214,8 +243,7 @@ def first_round(stage: Stage, prompt: int, known: Known) -> Item | None:
     """The item that a prompt starts with; none while the prompt does not qualify.
 
     The caller gives it its position."""
-    write = stage.kind == Stage.Kind.WRITE
-    candidates = [] if write else known.candidates(stage, prompt)
-    if not write and not candidates:
+    candidates = known.candidates(stage, prompt) if stage.shows_answers else []
+    if stage.shows_answers and not candidates:
         return None
     return Item(stage=stage, prompt_id=prompt, candidates=candidates, needed=stage.overlap)

@@ -1,6 +1,7 @@
-"""The annotator's acts: draft, submit, skip, undo. The only writer of submissions, of written
-responses, of rankings and of the history; nothing that was written is ever lost."""
+"""The annotator's acts: draft, submit, skip; with reopening.py the only writer of submissions, of
+written responses, of rankings and of the history. Nothing that was written is ever lost."""
 
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -9,29 +10,30 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from annotation import places, rounds
+from annotation import places, rounds, rows
+from annotation.bulk import as_time
 from annotation.content import (
     checked_correction,
     checked_draft,
     checked_prompt,
     checked_ranking,
+    checked_tags,
     checked_text,
+    suggestion_use,
 )
 from annotation.errors import Refused
 from annotation.history import record
-from annotation.models import (
-    Origin,
-    Ranking,
-    Response,
-    Stage,
-    Submission,
-    SubmissionVersion,
-    User,
-)
+from annotation.models import Origin, Response, Stage, Submission, User
+from annotation.reopening import check_own, complete, reopen, undo
+from annotation.rubric import checked_ratings
 from annotation.text import text_fingerprint
+
+__all__ = ["Finished", "Stale", "complete", "reopen", "save_draft", "skip", "submit", "undo"]
 
 State = Submission.State
 MAX_SECONDS = 3600  # of active time that one save may add
+HELD = (State.CLAIMED, State.DRAFT)
+UNFINISHED = (*HELD, State.EXPIRED)
 
 
 class Stale(Refused):
@@ -62,7 +64,7 @@ def save_draft(
     A draft is not judged, only kept. Raises Stale if `version` is not the stored one, Finished if
     the work was handed in. After its lease has run out the draft is kept, and has its place again
     if that is still free."""
-    _own(submission, user)
+    check_own(submission, user)
     draft = checked_draft(content)
     stage = submission.stage
     until = timezone.now() + timedelta(minutes=stage.lease_minutes)
@@ -71,7 +73,9 @@ def save_draft(
             pk=submission.pk, version=version, state__in=[State.CLAIMED, State.DRAFT, State.EXPIRED]
         )
         if not unfinished.update(
-            draft=draft, version=F("version") + 1, active_seconds=_seconds(active_seconds)
+            draft=draft,
+            version=F("version") + 1,
+            active_seconds=F("active_seconds") + _seconds(active_seconds),
         ):
             raise _why_not(submission)
         held = Submission.objects.filter(pk=submission.pk, state__in=[State.CLAIMED, State.DRAFT])
@@ -97,89 +101,127 @@ def submit(
     """Hand the work in. It counts if its place is still held or free; else it is kept as `late`.
 
     content: {"text"} to write; {"text", "unchanged"?, "messages"?, "system"?, "context"?} to
-    correct; {"order", "strength"?} to rank. Raises Refused for what cannot be handed in, Stale if
-    `version` is given and is not the stored one, Finished for the second of two."""
-    _own(submission, user)
-    stage, item = submission.stage, submission.item
+    correct; {"order", "strength"?, "all_bad"?, "reason"?, "better"?} to rank; with all of them
+    "ratings" and "tags". Raises Refused for what cannot be handed in, Stale if `version` is given
+    and is not the stored one, Finished for the second of two."""
+    check_own(submission, user)
+    stage = submission.stage
     clean = _checked(submission, content)
-    unfinished = Submission.objects.filter(
-        pk=submission.pk, state__in=[State.CLAIMED, State.DRAFT, State.EXPIRED]
-    )
-    if version is not None:
-        unfinished = unfinished.filter(version=version)
-    held = unfinished.exclude(state=State.EXPIRED)
-    now = timezone.now()
-    facts = {
-        "draft": clean,
-        "claimed_until": None,
-        "submitted": now,
-        "guidelines_id": _in_force(stage),
-        "unchanged": bool(clean.get("unchanged")),
-        "messages": clean.get("messages"),
-        "system": clean.get("system"),
-        "context": clean.get("context"),
-    }
-    counted = {"version": F("version") + 1, "active_seconds": _seconds(active_seconds)}
-    counts = bool(held.update(state=State.SUBMITTED, **facts, **counted))
+    submission.suggestion_use = _suggestion_use(submission, clean)
+    counts = _hand_in(submission, clean, version, active_seconds, State.SUBMITTED, HELD)
     if not counts:  # its lease has run out: the place may still be free
-        counts = places.retake(item.pk)
+        counts = places.retake(submission.item_id)
         state = State.SUBMITTED if counts else State.LATE
-        if not unfinished.update(state=state, **facts, **counted):
+        if not _hand_in(submission, clean, version, active_seconds, state, UNFINISHED):
             raise _why_not(submission)
-    submission.state = State.SUBMITTED if counts else State.LATE
-    submission.version += 1
-    for name in (
-        "draft",
-        "submitted",
-        "guidelines_id",
-        "unchanged",
-        "messages",
-        "system",
-        "context",
-    ):
-        setattr(submission, name, facts[name])
     if not counts:
         record(submission, "late", user)
         return submission
-    places.finish(item.pk)
+    last = places.finish(submission.item_id)
     record(submission, "submit", user)
     places.count(stage.pk, user.pk, submitted=1)
     if stage.kind == Stage.Kind.RANK:
         _keep_ranking(submission, clean)
-    elif not clean.get("unchanged"):
+        if last:
+            rounds.item_done(submission.item, stage.project_id)
+        if "better" in clean:
+            _keep_response(submission, user, clean["better"])
+    elif "text" in clean and not clean.get("unchanged"):
         _keep_response(submission, user, clean["text"])
+    elif stage.kind == Stage.Kind.RATE and last:
+        rounds.item_done(submission.item, stage.project_id)
     return submission
+
+
+def _hand_in(
+    submission: Submission,
+    clean: Mapping[str, Any],
+    version: int | None,
+    active_seconds: int,
+    state: str,
+    only: tuple[str, ...],
+) -> bool:
+    """The conditional UPDATE (raw: it is part of each submit), mirrored on the instance; false if
+    the row is in none of the states `only`, or of another version."""
+    now = timezone.now()
+    columns = {
+        "draft": json.dumps(clean),
+        "unchanged": bool(clean.get("unchanged")),
+        "messages": json.dumps(clean["messages"]) if "messages" in clean else None,
+        "system": clean.get("system"),
+        "context": clean.get("context"),
+        "ratings": json.dumps(clean.get("ratings", {})),
+        "tags": json.dumps(clean.get("tags", {})),
+        "reason": clean.get("reason", ""),
+        "suggestion_use": submission.suggestion_use,
+        "submitted": as_time(now),
+        "state": str(state),
+    }
+    sets = ", ".join(f"{column} = %({column})s" for column in columns)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""UPDATE annotation_submission SET {sets}, claimed_until = NULL,
+                    version = version + 1, active_seconds = active_seconds + %(seconds)s,
+                    guidelines_id = (SELECT g.id FROM annotation_guidelineversion g
+                        WHERE g.project_id = %(project)s ORDER BY g.number DESC LIMIT 1)
+                WHERE id = %(pk)s AND state IN ({", ".join(f"'{each}'" for each in only)})
+                  AND version = COALESCE(%(version)s, version)
+                RETURNING version, guidelines_id""",
+            {
+                **columns,
+                "pk": submission.pk,
+                "project": submission.stage.project_id,
+                "seconds": _seconds(active_seconds),
+                "version": version,
+            },
+        )
+        row = cursor.fetchone()
+    if row is None:
+        return False
+    submission.version, submission.guidelines_id = row
+    submission.submitted = now
+    submission.state, submission.draft, submission.claimed_until = state, dict(clean), None
+    submission.unchanged = bool(clean.get("unchanged"))
+    for name in ("messages", "system", "context"):
+        setattr(submission, name, clean.get(name))
+    submission.ratings, submission.tags = clean.get("ratings", {}), clean.get("tags", {})
+    submission.reason = clean.get("reason", "")
+    return True
 
 
 def _keep_ranking(submission: Submission, clean: Mapping[str, Any]) -> None:
     """One a submission: submitted again after an undo, it is the same one with a new order."""
-    item = submission.item
-    ranking = Ranking(
-        submission=submission, order=clean["order"], strength=clean.get("strength"), withdrawn=None
-    )
-    Ranking.objects.bulk_create(
-        [ranking],
-        update_conflicts=True,
-        unique_fields=["submission"],
-        update_fields=["order", "strength", "withdrawn"],
-    )
-    item.refresh_from_db(fields=["done", "needed"])
-    if item.done >= item.needed:
-        rounds.ranked(item, submission.stage.project_id)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """INSERT INTO annotation_ranking
+                   (submission_id, "order", strength, all_bad, withdrawn, created)
+               VALUES (%s, %s, %s, %s, NULL, %s)
+               ON CONFLICT (submission_id) DO UPDATE SET "order" = EXCLUDED."order",
+                   strength = EXCLUDED.strength, all_bad = EXCLUDED.all_bad, withdrawn = NULL""",
+            [
+                submission.pk,
+                json.dumps(clean["order"]),
+                clean.get("strength"),
+                bool(clean.get("all_bad")),
+                as_time(timezone.now()),
+            ],
+        )
 
 
 def _keep_response(submission: Submission, user: User, text: str) -> None:
     """A new row each time: what was undone stays, withdrawn."""
     stage, item = submission.stage, submission.item
-    Response.objects.create(
-        prompt_id=item.prompt_id,
-        text=text,
-        origin=Origin.HUMAN,
-        author=user,
-        author_name=str(user),
-        corrects_id=item.candidates[0] if stage.kind == Stage.Kind.CORRECT else None,
-        submission=submission,
-        fingerprint=text_fingerprint(text),
+    rows.insert(
+        Response(
+            prompt_id=item.prompt_id,
+            text=text,
+            origin=Origin.HUMAN,
+            author=user,
+            author_name=str(user),
+            corrects_id=item.candidates[0] if stage.kind == Stage.Kind.CORRECT else None,
+            submission=submission,
+            fingerprint=text_fingerprint(text),
+        )
     )
     rounds.answered(item.prompt_id, stage.project_id)
 
@@ -187,7 +229,7 @@ def _keep_response(submission: Submission, user: User, text: str) -> None:
 @transaction.atomic
 def skip(*, submission: Submission, user: User, reason: str, note: str = "") -> Submission:
     """Give the item back with a reason; it never comes back to this person. The draft stays."""
-    _own(submission, user)
+    check_own(submission, user)
     if reason not in Submission.SkipReason.values:
         raise Refused("Say why you skip it: choose one of the reasons.")
     note = checked_text(note, "note", may_be_empty=True)
@@ -211,62 +253,6 @@ def skip(*, submission: Submission, user: User, reason: str, note: str = "") -> 
     return submission
 
 
-@transaction.atomic
-def undo(*, stage: Stage, user: User) -> Submission:
-    """Take back the person's last submit or skip in the stage; it is theirs again, as a draft.
-
-    Refused if there is none, if others have built on it, or if a skipped place went to another."""
-    last = (
-        SubmissionVersion.objects.filter(
-            author=user,
-            submission__stage=stage,
-            submission__user=user,
-            submission__state__in=[State.SUBMITTED, State.SKIPPED],
-            event__in=["submit", "resubmit", "skip"],
-        )
-        .order_by("-pk")
-        .values_list("submission_id", flat=True)
-        .first()
-    )
-    if last is None:
-        raise Refused("There is nothing to undo here.")
-    submission = Submission.objects.select_related("item", "stage").get(pk=last)
-    item, was_skipped = submission.item, submission.state == State.SKIPPED
-    now = timezone.now()
-    # First, and only from what was read: of two clicks at once the second must not count again.
-    unchanged = Submission.objects.filter(
-        pk=last, state=submission.state, version=submission.version
-    )
-    if not unchanged.update(
-        state=State.DRAFT if submission.draft else State.CLAIMED,
-        claimed_until=now + timedelta(minutes=stage.lease_minutes),
-        submitted=None,
-        skip_reason="",
-        version=F("version") + 1,
-    ):
-        raise Refused("This was taken back already, perhaps in another tab.")
-    if was_skipped:
-        if not places.unskip(item.pk, stage):
-            raise Refused("The item that you skipped has gone to others: it cannot be undone.")
-    else:
-        places.unfinish(item.pk)
-        if rounds.built_on(submission):
-            raise Refused("Others have already gone on from this work, so it stays as it is.")
-        Response.objects.filter(submission=submission, withdrawn=None).update(withdrawn=now)
-        Ranking.objects.filter(submission=submission).update(withdrawn=now)
-    submission.refresh_from_db()
-    record(submission, "undo", user)
-    places.count(stage.pk, user.pk, submitted=was_skipped - 1, skipped=-was_skipped)
-    if not was_skipped:
-        rounds.answers_arrived([item.prompt_id])
-    return submission
-
-
-def _own(submission: Submission, user: User) -> None:
-    if submission.user_id != user.pk:
-        raise Refused("This is another person's work.")
-
-
 def _why_not(submission: Submission) -> Refused:
     """Why a conditional save did not hit: handed in meanwhile, or another version is stored."""
     submission.refresh_from_db()
@@ -277,30 +263,34 @@ def _why_not(submission: Submission) -> Refused:
 
 def _checked(submission: Submission, content: Mapping[str, Any]) -> dict[str, Any]:
     """The content in the shape that is stored; raises Refused."""
-    stage = submission.stage
+    stage, shown = submission.stage, submission.shown
+    clean: dict[str, Any] = {}
     if stage.kind == Stage.Kind.RANK:
-        return checked_ranking(content, submission.shown)
-    if stage.kind == Stage.Kind.WRITE:
-        return {"text": checked_text(content.get("text"))}
-    original = Response.objects.values_list("text", flat=True).get(pk=submission.shown[0])
-    clean = checked_correction(content, original)
-    if stage.edit_prompt:
-        prompt = submission.item.prompt
-        clean |= checked_prompt(content, prompt.messages, prompt.system, prompt.context)
+        clean = checked_ranking(content, shown, stage.better_answer)
+    elif stage.kind == Stage.Kind.WRITE:
+        clean = {"text": checked_text(content.get("text"), field="text")}
+    elif stage.kind == Stage.Kind.CORRECT:
+        original = Response.objects.values_list("text", flat=True).get(pk=shown[0])
+        clean = checked_correction(content, original)
+        if stage.edit_prompt:
+            prompt = submission.item.prompt
+            clean |= checked_prompt(content, prompt.messages, prompt.system, prompt.context)
+    if stage.rubric and (
+        ratings := checked_ratings(content.get("ratings") or {}, stage.rubric, shown)
+    ):
+        clean["ratings"] = ratings
+    if stage.tags and (tags := checked_tags(content.get("tags"), stage.tags, shown)):
+        clean["tags"] = tags
     return clean
 
 
-def _in_force(stage: Stage) -> int | None:
-    """The newest guideline version of the stage's project."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """SELECT id FROM annotation_guidelineversion WHERE project_id = %s
-               ORDER BY number DESC LIMIT 1""",
-            [stage.project_id],
-        )
-        row = cursor.fetchone()
-    return row[0] if row else None
+def _suggestion_use(submission: Submission, clean: Mapping[str, Any]) -> str:
+    if submission.suggestion_id is None:
+        return ""
+    suggestion = Response.objects.filter(pk=submission.suggestion_id)
+    suggested = suggestion.values_list("text", flat=True).first()
+    return "" if suggested is None else suggestion_use(suggested, clean["text"])
 
 
-def _seconds(more: int) -> Any:
-    return F("active_seconds") + min(max(int(more), 0), MAX_SECONDS)
+def _seconds(more: int) -> int:
+    return min(max(int(more), 0), MAX_SECONDS)

@@ -1,45 +1,43 @@
-"""What the work page shows of a submission, and what its form hands back."""
+"""What the work page shows of a submission; work_form.py is what its form hands back."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from django.http import QueryDict
-
 from annotation import markdown, progress
-from annotation.content import checked_prompt
+from annotation.desk import Desk
 from annotation.errors import Refused
-from annotation.models import GuidelineVersion, Item, Prompt, Response, Stage, Submission, User
+from annotation.models import GuidelineVersion, Prompt, Response, Stage, Submission
 from annotation.prompt_page import conversation
+from annotation.rubric import Question, in_force, options
+from annotation.work_form import LETTERS, field_of
 
-LETTERS = "ABCDEFGHI"
 ROLES = {"user": "User", "assistant": "Assistant", "system": "System", "tool": "Tool"}
-# A comparison of two: the keys 1 to 9 from left to right, and the strength that is stored.
+# A comparison of two: the keys 1 to 8 from left to right, and the strength that is stored.
 SCALE = [
-    (1, 4, "A is far better"),
+    (1, 4, "A is significantly better"),
     (2, 3, "A is better"),
     (3, 2, "A is slightly better"),
-    (4, 1, "A is barely better"),
-    (5, 0, "Equally good"),
-    (6, -1, "B is barely better"),
-    (7, -2, "B is slightly better"),
-    (8, -3, "B is better"),
-    (9, -4, "B is far better"),
+    (4, 1, "A is negligibly better"),
+    (5, -1, "B is negligibly better"),
+    (6, -2, "B is slightly better"),
+    (7, -3, "B is better"),
+    (8, -4, "B is significantly better"),
 ]
 
 
 def context(
-    stage: Stage,
-    user: User,
+    seated: Desk,
     submission: Submission | None,
     *,
     typed: Mapping[str, Any] | None = None,
     **notices: Any,
 ) -> dict[str, Any]:
     """The page's context. `typed` stands in for the stored draft after a refusal; `notices`:
-    problem (why it was refused), conflict (the stored draft beside what was typed), late, undone,
-    unused (a text that came too late)."""
-    done = progress.finished_by(stage, user)
+    problem (why it was refused), conflict (the stored draft beside what was typed), undone, unused
+    (a text that came too late)."""
+    stage, user = seated.stage, seated.user
+    done = seated.submitted
     left = progress.left_about(stage, user, done)
     shown: dict[str, Any] = {
         "stage": stage,
@@ -51,12 +49,14 @@ def context(
         **notices,
     }
     if submission is None:
-        return shown
-    item = Item.objects.select_related("prompt").get(pk=submission.item_id)
-    prompt = item.prompt
+        waiting = progress.waiting_for(user)
+        shown["waiting"] = [(other, n) for other, n in waiting if other.pk != stage.pk]
+        return shown | {"refusal": seated.refusal}
+    prompt = submission.item.prompt
     content = submission.draft if typed is None else typed
+    errors = _errors(submission, notices.get("problem"))
     shown |= {
-        "item": item,
+        "item": submission.item,
         "prompt": prompt,
         "turns": conversation(prompt),
         "context_html": markdown.render(prompt.context) if prompt.context else "",
@@ -65,18 +65,86 @@ def context(
         "tools": json.dumps(prompt.tools, indent=2, ensure_ascii=False) if prompt.tools else "",
         "content": content,
         "reasons": Submission.SkipReason.choices,
+        "errors": errors,
+        "questions": questions_for(stage, submission, content.get("ratings") or {}, errors),
     }
     if stage.kind == Stage.Kind.WRITE:
-        return shown
-    answers = Response.objects.in_bulk(submission.shown)
+        return shown | _write(submission, content)
+    answers = Response.objects.in_bulk(submission.shown) if submission.shown else {}
     if stage.kind == Stage.Kind.CORRECT:
-        return shown | _correct(stage, prompt, answers[submission.shown[0]], content)
-    return shown | _rank(submission, answers, content)
+        return shown | _correct(submission, prompt, answers[submission.shown[0]], content)
+    shown["cards"] = _cards(submission, answers, content, errors)
+    return shown | _rank(submission, content) if stage.kind == Stage.Kind.RANK else shown
+
+
+def questions_for(
+    stage: Stage,
+    submission: Submission,
+    ratings: Mapping[str, Any],
+    errors: Mapping[str, str],
+    answer: int | None = None,
+) -> list[dict[str, Any]]:
+    """The rubric's questions as the page asks them: about the prompt, or about one answer. To
+    correct, those about the one answer stand with those about the prompt."""
+    if not stage.rubric:
+        return []
+    found = []
+    alone = submission.shown[0] if stage.kind == Stage.Kind.CORRECT else None
+    for question in in_force(stage.rubric):
+        about = answer if answer is not None or question["about"] == "prompt" else alone
+        if (question["about"] == "prompt") != (about is None):
+            continue
+        where = question["key"] if about is None else f"{question['key']}:{about}"
+        value = ratings.get(question["key"])
+        if about is not None:
+            value = value.get(str(about)) if isinstance(value, Mapping) else None
+        found.append(_asked(question, field_of(where, submission.shown), value, errors))
+    return found
+
+
+def _asked(question: Question, name: str, value: Any, errors: Mapping[str, str]) -> dict[str, Any]:
+    chosen = [str(each) for each in value] if isinstance(value, list) else [str(value)]
+    offered = options(question) if question["type"] != "text" else []
+    return {
+        "name": name,
+        "id": f"id_{name}",
+        "title": question["title"],
+        "help": question["help"],
+        "type": question["type"],
+        "required": question["required"],
+        "options": [
+            {
+                "value": option["value"],
+                "label": option["label"],
+                "chosen": option["value"] in chosen,
+                # A rating's key is its number; of a choice the digits from 1.
+                "key": option["value"] if question["type"] == "rating" else str(place),
+            }
+            for place, option in enumerate(offered, 1)
+        ],
+        "value": value if isinstance(value, str) else "",
+        "error": errors.get(name, ""),
+    }
+
+
+def _errors(submission: Submission, problem: object) -> dict[str, str]:
+    """{field of the form: what is wrong with it}."""
+    field = problem.field if isinstance(problem, Refused) else ""
+    return {field_of(field, submission.shown): str(problem)} if field else {}
+
+
+def _write(submission: Submission, content: Mapping[str, Any]) -> dict[str, Any]:
+    suggestion = submission.suggestion if submission.suggestion_id else None
+    text = content.get("text")
+    if text is None:
+        text = suggestion.text if suggestion else ""
+    return {"text": text, "suggestion": suggestion.text if suggestion else ""}
 
 
 def _correct(
-    stage: Stage, prompt: Prompt, original: Response, content: Mapping[str, Any]
+    submission: Submission, prompt: Prompt, original: Response, content: Mapping[str, Any]
 ) -> dict[str, Any]:
+    stage = submission.stage
     edited = content.get("messages") or prompt.messages
     parts = [
         (f"message_{n}", ROLES.get(m["role"], m["role"]), m.get("content") or "")
@@ -91,31 +159,59 @@ def _correct(
         "text": content.get("text", original.text),
         "editable": parts if stage.edit_prompt else [],
         "prompt_edited": any(content.get(part) for part in ("messages", "system", "context")),
+        "tags": _tags(stage, content, original.pk),
     }
 
 
-def _rank(
-    submission: Submission, answers: Mapping[int, Response], content: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Cards in the order drawn for this person. Neither ids nor origins reach the page."""
+def _tags(stage: Stage, content: Mapping[str, Any], answer: int) -> list[dict[str, Any]]:
+    ticked = (content.get("tags") or {}).get(str(answer), [])
+    return [
+        {"name": tag, "chosen": tag in ticked, "key": place}
+        for place, tag in enumerate(stage.tags, 1)
+    ]
+
+
+def _cards(
+    submission: Submission,
+    answers: Mapping[int, Response],
+    content: Mapping[str, Any],
+    errors: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """In the order drawn for this person. Neither ids nor origins reach the page."""
+    stage = submission.stage
     places: dict[int, int] = {}
     for group in content.get("order") or []:
         place = len(places) + 1
         places |= dict.fromkeys(group, place)
-    cards = [
-        {"letter": letter, "html": markdown.render(answers[pk].text), "place": places.get(pk)}
+    ratings = content.get("ratings") or {}
+    return [
+        {
+            "letter": letter,
+            "html": markdown.render(answers[pk].text),
+            "place": places.get(pk),
+            "tags": _tags(stage, content, pk),
+            "questions": questions_for(stage, submission, ratings, errors, pk),
+        }
         for letter, pk in zip(LETTERS, submission.shown, strict=False)
     ]
-    pair = len(cards) == 2
-    chosen = content.get("strength") if pair else None
+
+
+def _rank(submission: Submission, content: Mapping[str, Any]) -> dict[str, Any]:
+    pair = len(submission.shown) == 2
+    strength = content.get("strength") if pair else None
+    all_bad = bool(content.get("all_bad"))
     return {
-        "cards": cards,
-        "places": range(1, len(cards) + 1),
+        "places": range(1, len(submission.shown) + 1),
         "pair": pair,
         "scale": [
-            {"key": key, "strength": strength, "label": label, "chosen": strength == chosen}
-            for key, strength, label in SCALE
+            {"key": key, "strength": step, "label": label, "chosen": step == strength}
+            for key, step, label in SCALE
         ],
+        "tied": strength == 0 and not all_bad,
+        "both_bad": strength == 0 and all_bad,
+        "all_bad": all_bad,
+        "reason": content.get("reason", ""),
+        "better": content.get("better", ""),
     }
 
 
@@ -125,71 +221,3 @@ def guidelines(stage: Stage) -> dict[str, Any]:
     if newest is None:
         return {"number": 0, "html": ""}
     return {"number": newest.number, "html": markdown.render(newest.text)}
-
-
-def content_from(data: QueryDict, stage: Stage, submission: Submission) -> dict[str, Any]:
-    """What the form says, in the shape of a draft: it may be half done."""
-    if stage.kind == Stage.Kind.RANK:
-        return _order_from(data, submission.shown)
-    content: dict[str, Any] = {"text": data.get("text", "").replace("\r\n", "\n")}
-    if stage.kind == Stage.Kind.CORRECT:
-        if data.get("unchanged"):
-            content["unchanged"] = True
-        if stage.edit_prompt:
-            content |= _prompt_from(data, submission)
-    return content
-
-
-def check_touched(stage: Stage, submission: Submission, content: Mapping[str, Any]) -> None:
-    """One Ctrl-Enter too many must not vouch for an answer that nobody read: a correction with
-    nothing changed is refused unless "No change needed" was said."""
-    if stage.kind != Stage.Kind.CORRECT or content.get("unchanged"):
-        return
-    original = Response.objects.get(pk=submission.shown[0]).text.replace("\r\n", "\n")
-    if content["text"] != original:
-        return
-    prompt = submission.item.prompt
-    if not checked_prompt(content, prompt.messages, prompt.system, prompt.context):
-        raise Refused("Nothing is changed. Correct the answer, or say “No change needed”.")
-
-
-def _order_from(data: QueryDict, shown: list[int]) -> dict[str, Any]:
-    if len(shown) == 2:
-        given = str(data.get("strength", ""))
-        if given not in {str(strength) for _, strength, _ in SCALE}:
-            return {"order": []}
-        strength = int(given)
-        first, second = shown if strength >= 0 else reversed(shown)
-        order = [[first], [second]] if strength else [list(shown)]
-        return {"order": order, "strength": strength}
-    groups: dict[int, list[int]] = {}
-    for letter, pk in zip(LETTERS, shown, strict=False):
-        place = data.get(f"rank_{letter}", "")
-        if place.isdecimal() and len(place) < 4:
-            groups.setdefault(int(place), []).append(pk)
-    return {"order": [groups[place] for place in sorted(groups)]}
-
-
-def _prompt_from(data: QueryDict, submission: Submission) -> dict[str, Any]:
-    """The parts of the prompt that were changed."""
-    prompt = submission.item.prompt
-    edited: dict[str, Any] = {}
-    messages = [
-        {**m, "content": given} if (given := _part(data, f"message_{n}")) is not None else dict(m)
-        for n, m in enumerate(prompt.messages)
-    ]
-    if any(
-        (m.get("content") or "") != (b.get("content") or "")
-        for m, b in zip(messages, prompt.messages, strict=True)
-    ):
-        edited["messages"] = messages
-    for part in ("system", "context"):
-        given = _part(data, part)
-        if given is not None and given != getattr(prompt, part).replace("\r\n", "\n"):
-            edited[part] = given
-    return edited
-
-
-def _part(data: QueryDict, name: str) -> str | None:
-    given = data.get(name)
-    return None if given is None else given.replace("\r\n", "\n")

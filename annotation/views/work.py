@@ -9,9 +9,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from annotation import access, markdown, queue, submissions, work_page
+from annotation import access, desk, markdown, queue, submissions, work_form, work_page
+from annotation.desk import Desk
 from annotation.errors import Refused
-from annotation.models import Stage, Submission, User
+from annotation.models import Submission
 
 LATE = (
     "Your time on that item had run out and others have done it. What you wrote is kept as late "
@@ -19,20 +20,23 @@ LATE = (
 )
 
 
-def _stage(request: HttpRequest, pk: int) -> Stage:
-    return access.fetch(request, Stage.objects.select_related("project__workspace"), pk=pk)
+def _desk(request: HttpRequest, pk: int) -> Desk:
+    """The person at this stage, as access.fetch would have it. A stranger gets 404."""
+    found = desk.find(pk, request.user)  # type: ignore[arg-type]
+    if found is None or found.role is None:
+        raise Http404
+    access.seat(request, found.stage.project.workspace, found.role)
+    return found
 
 
-def _submission(request: HttpRequest, stage: Stage) -> Submission:
+def _submission(request: HttpRequest, seated: Desk) -> Submission:
     """The turn that the form is about. Another person's is no turn of yours: 404."""
     given = request.POST.get("submission", "")
     if not given.isdecimal() or len(given) > 18:
         raise BadRequest("The form does not say which submission it is about.")
-    rows = Submission.objects.select_related("item")
-    submission = rows.filter(pk=given, stage=stage, user=request.user.pk).first()
+    submission = queue.turn(seated.stage, seated.user, int(given))
     if submission is None:
         raise Http404
-    submission.stage = stage
     return submission
 
 
@@ -43,46 +47,40 @@ def _number(request: HttpRequest, name: str) -> int:
 
 def _page(
     request: HttpRequest,
-    stage: Stage,
+    seated: Desk,
     submission: Submission | None,
     status: int = 200,
     **notices: Any,
 ) -> HttpResponse:
     """The work of this submission, or what to do when there is none: a fragment for htmx."""
-    user: User = request.user  # type: ignore[assignment]
-    context = work_page.context(stage, user, submission, **notices)
-    if submission is None:
-        context["refusal"] = queue.refusal(stage, user)
-        context["waiting"] = [(s, n) for s, n in queue.waiting_for(user) if s.pk != stage.pk]
+    context = work_page.context(seated, submission, **notices)
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "annotation/_work.html", context, status=status)
-    context["guidelines"] = work_page.guidelines(stage)
+    context["guidelines"] = work_page.guidelines(seated.stage)
     return render(request, "annotation/work.html", context, status=status)
 
 
-def _next(request: HttpRequest, stage: Stage, **notices: Any) -> HttpResponse:
+def _next(request: HttpRequest, seated: Desk, **notices: Any) -> HttpResponse:
     """After an act: the next item in the same answer; without script and news, a redirect."""
     if not request.htmx and not notices:  # type: ignore[attr-defined]
-        return redirect("annotation:work", stage.pk)
-    user: User = request.user  # type: ignore[assignment]
-    return _page(request, stage, queue.claim(stage, user), **notices)
+        return redirect("annotation:work", seated.stage.pk)
+    return _page(request, seated, queue.claim(seated.stage, seated.user, seated), **notices)
 
 
 @login_required
 @never_cache
 @require_http_methods(["GET", "POST"])
 def work(request: HttpRequest, pk: int) -> HttpResponse:
-    stage = _stage(request, pk)
-    user: User = request.user  # type: ignore[assignment]
+    seated = _desk(request, pk)
     if request.method == "GET":
-        return _page(request, stage, queue.claim(stage, user))
-    submission = _submission(request, stage)
-    content = work_page.content_from(request.POST, stage, submission)
+        return _page(request, seated, queue.claim(seated.stage, seated.user, seated))
+    submission = _submission(request, seated)
+    content = work_form.content_from(request.POST, submission)
     try:
-        work_page.check_touched(stage, submission, content)
+        work_form.check_touched(submission, content)
         submission = submissions.submit(
             submission=submission,
-            user=user,
+            user=seated.user,
             content=content,
             version=_number(request, "version"),
             active_seconds=_number(request, "seconds"),
@@ -90,32 +88,33 @@ def work(request: HttpRequest, pk: int) -> HttpResponse:
     except submissions.Stale as stale:
         submission.version = stale.version
         return _page(
-            request, stage, submission, 409, typed=content, conflict=stale.stored, problem=stale
+            request, seated, submission, 409, typed=content, conflict=stale.stored, problem=stale
         )
     except submissions.Finished as finished:
         submission.refresh_from_db()
         same = all(submission.draft.get(key) == value for key, value in content.items())
         if same:  # the answer to the first of two was lost on its way
-            return _next(request, stage)
-        return _next(request, stage, problem=finished, unused=content.get("text", ""))
+            return _next(request, seated)
+        return _next(request, seated, problem=finished, unused=content.get("text", ""))
     except Refused as refused:
-        return _page(request, stage, submission, 422, typed=content, problem=refused)
+        return _page(request, seated, submission, 422, typed=content, problem=refused)
     if submission.state == Submission.State.LATE:
-        return _next(request, stage, problem=LATE)
-    return _next(request, stage)
+        return _next(request, seated, problem=LATE)
+    seated.count_submitted()
+    return _next(request, seated)
 
 
 @login_required
 @require_POST
 def work_draft(request: HttpRequest, pk: int) -> JsonResponse:
     """Autosave. 200 {version}; 409 {error, version, stored} if another tab was quicker."""
-    stage = _stage(request, pk)
-    submission = _submission(request, stage)
+    seated = _desk(request, pk)
+    submission = _submission(request, seated)
     try:
         submission = submissions.save_draft(
             submission=submission,
-            user=request.user,  # type: ignore[arg-type]
-            content=work_page.content_from(request.POST, stage, submission),
+            user=seated.user,
+            content=work_form.content_from(request.POST, submission),
             version=_number(request, "version"),
             active_seconds=_number(request, "seconds"),
         )
@@ -133,52 +132,53 @@ def work_draft(request: HttpRequest, pk: int) -> JsonResponse:
 @login_required
 @require_POST
 def work_skip(request: HttpRequest, pk: int) -> HttpResponse:
-    stage = _stage(request, pk)
-    submission = _submission(request, stage)
+    seated = _desk(request, pk)
+    submission = _submission(request, seated)
     try:
         submissions.skip(
             submission=submission,
-            user=request.user,  # type: ignore[arg-type]
+            user=seated.user,
             reason=request.POST.get("reason", ""),
             note=request.POST.get("note", ""),
         )
     except submissions.Finished:
-        return _next(request, stage)
+        return _next(request, seated)
     except Refused as refused:
-        return _page(request, stage, submission, 422, problem=refused)
-    return _next(request, stage)
+        return _page(request, seated, submission, 422, problem=refused)
+    return _next(request, seated)
 
 
 @login_required
 @require_POST
 def work_flag(request: HttpRequest, pk: int) -> HttpResponse:
     """On the lead's list, or off it again."""
-    stage = _stage(request, pk)
-    submission = _submission(request, stage)
-    item = submission.item
+    seated = _desk(request, pk)
+    item = _submission(request, seated).item
     item.flagged = not item.flagged
     queue.flag(item.pk, item.flagged)
     if request.htmx:  # type: ignore[attr-defined]
-        return render(request, "annotation/_work_flag.html", {"item": item, "stage": stage})
+        context = {"item": item, "stage": seated.stage}
+        return render(request, "annotation/_work_flag.html", context)
     return redirect("annotation:work", pk)
 
 
 @login_required
 @require_POST
 def work_undo(request: HttpRequest, pk: int) -> HttpResponse:
-    stage = _stage(request, pk)
+    seated = _desk(request, pk)
     try:
-        submission = submissions.undo(stage=stage, user=request.user)  # type: ignore[arg-type]
+        submission = submissions.undo(stage=seated.stage, user=seated.user)
     except Refused as refused:
-        return _next(request, stage, problem=refused)
+        return _next(request, seated, problem=refused)
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect("annotation:work", pk)  # what was touched last is shown first
-    return _page(request, stage, submission, undone=True)
+    taken_back = queue.turn(seated.stage, seated.user, submission.pk)
+    return _page(request, desk.at(seated.stage, seated.user), taken_back, undone=True)
 
 
 @login_required
 @require_POST
 def work_preview(request: HttpRequest, pk: int) -> HttpResponse:
     """The text as the reader will see it."""
-    _stage(request, pk)
+    _desk(request, pk)
     return HttpResponse(markdown.render(request.POST.get("text", "")))

@@ -16,6 +16,7 @@ from annotation.models import (
     Project,
     Role,
     Seat,
+    Stage,
     Submission,
     User,
     Workspace,
@@ -232,10 +233,9 @@ def test_refusals(cast) -> None:
     Membership.objects.filter(user=cast.ana).update(is_active=False)
     assert "workspace" in queue.refusal(stage, cast.ana)
     Membership.objects.filter(user=cast.ana).update(is_active=True)
-    stage.state = "paused"
-    assert "paused" in queue.refusal(stage, cast.ana)
-    stage.state = "imported"
-    assert queue.refusal(stage, cast.ana)
+    for state, word in (("paused", "paused"), ("imported", "elsewhere")):
+        Stage.objects.filter(pk=stage.pk).update(state=state)
+        assert word in queue.refusal(stage, cast.ana)
 
 
 def test_nobody_ranks_or_corrects_their_own(cast) -> None:
@@ -270,6 +270,7 @@ def test_progress(cast) -> None:
     assert queue.progress(stage)["items"] == 3  # before anything was filled
     submit(queue.claim(stage, cast.ana), cast.ana)
     queue.claim(stage, cast.bea)
+    stage.refresh_from_db()
     assert queue.progress(stage) == {
         "items": 3,
         "done": 1,

@@ -308,21 +308,37 @@ def test_a_half_made_ranking_is_a_draft_and_no_submit(ana, cast) -> None:
     assert "2 of the 3 answers have no place yet" in response.content.decode()
 
 
-@pytest.mark.parametrize("strength", [-4, 0, 2])
-def test_a_pair_is_compared_on_a_scale(ana, cast, strength: int) -> None:
+@pytest.mark.parametrize(
+    ("given", "strength", "all_bad"),
+    [("-4", -4, False), ("tie", 0, False), ("bad", 0, True), ("2", 2, False)],
+)
+def test_a_pair_is_compared_on_a_scale(ana, cast, given: str, strength: int, all_bad: bool) -> None:
     make_prompt(cast.project, answers=["one", "two"])
     stage = make_stage(cast.project, "rank")
     assert "Which is better, and by how much?" in ana.get(url(stage)).content.decode()
     submission = mine(stage, cast.ana)
-    data = {"submission": submission.pk, "version": 0, "strength": strength}
+    data = {"submission": submission.pk, "version": 0, "strength": given, "reason": "It is right."}
     ana.post(url(stage, "work_draft"), data)
     assert "checked" in ana.get(url(stage)).content.decode()
     ana.post(url(stage), {**data, "version": 1})
     a, b = submission.shown
     ranking = Ranking.objects.get()
-    assert ranking.strength == strength
+    assert (ranking.strength, ranking.all_bad) == (strength, all_bad)
     expected = [sorted([a, b])] if strength == 0 else [[a], [b]] if strength > 0 else [[b], [a]]
     assert ranking.order == expected
+
+
+@pytest.mark.parametrize("given", ["", "0", "5", "x", "-4"])
+def test_a_pair_without_a_choice_or_its_reason_is_refused(ana, cast, given: str) -> None:
+    make_prompt(cast.project, answers=["one", "two"])
+    stage = make_stage(cast.project, "rank")
+    ana.get(url(stage))
+    data = {"submission": mine(stage, cast.ana).pk, "version": 0, "strength": given, "reason": " "}
+    answer = ana.post(url(stage), data)
+    assert answer.status_code == 422
+    said = "why it is far better" if given == "-4" else "Say which of the two is better"
+    assert said in answer.content.decode()
+    assert list(answer.context["errors"]) == ["reason" if given == "-4" else "strength"]
 
 
 def test_new_answers_are_ranked_by_the_person_again(ana, cast) -> None:
