@@ -1,10 +1,12 @@
 // Rank by digits, arrows, drag and buttons. The radios in each card hold the places: without this
 // script they are the form; with it, the list shows what they say, best first, ties side by side.
 (() => {
+  const { focused, key, look, refuse, say, text } = window.answers;
   const cards = () => [...document.querySelectorAll("#ranks .card")];
   const byLetter = (a, b) => a.dataset.letter.localeCompare(b.dataset.letter);
-  const place = (card) => Number(card.querySelector(":checked")?.value ?? 0);
-  const setPlace = (card, n) => { for (const radio of card.querySelectorAll("[type=radio]")) radio.checked = Number(radio.value) === n; };
+  const places = (card) => card.querySelectorAll(".places input");
+  const place = (card) => Number([...places(card)].find((radio) => radio.checked)?.value ?? 0);
+  const setPlace = (card, n) => { for (const radio of places(card)) radio.checked = Number(radio.value) === n; };
 
   // The radios as groups, best first; cards without a place stand apart.
   function groups() {
@@ -23,11 +25,13 @@
   function draw({ said = null, changed = true } = {}) {
     const list = document.getElementById("ranks");
     if (!list) return;
+    const scrolled = cards().map((card) => [text(card), text(card).scrollTop]); // lost where a card moves
     const placed = groups(), loose = unplaced();
     if (!loose.length) number(placed);
-    const before = new Map(cards().map((card) => [card, card.getBoundingClientRect().top])), focused = document.activeElement;
+    const before = new Map(cards().map((card) => [card, card.getBoundingClientRect().top])), had = document.activeElement;
     let n = 1;
     const rows = [...placed.map((group) => { const row = [group, `${loose.length ? place(group[0]) : n}${group.length > 1 ? "=" : ""}`]; n += group.length; return row; }), ...loose.map((card) => [[card], "·"])];
+    const moving = !matchMedia("(prefers-reduced-motion: reduce)").matches;
     list.replaceChildren(...rows.map(([group, label]) => {
       const item = document.createElement("li"), mark = document.createElement("span"), box = document.createElement("div");
       item.className = label === "·" ? "unplaced" : group === placed[0] ? "first" : "";
@@ -37,29 +41,28 @@
       item.append(mark, box);
       return item;
     }));
-    if (focused && list.contains(focused)) focused.focus({ preventScroll: true });
+    for (const [part, top] of scrolled) part.scrollTop = top;
+    if (had && list.contains(had)) had.focus({ preventScroll: true });
     for (const card of cards()) {
       card.querySelector(".moves").hidden = false;
+      card.setAttribute("aria-label", `Answer ${card.dataset.letter}, ${words(card)}`);
       const moved = before.get(card) - card.getBoundingClientRect().top;
-      if (moved && !matchMedia("(prefers-reduced-motion: reduce)").matches)
-        card.animate([{ transform: `translateY(${moved}px)` }, { transform: "none" }], { duration: 160, easing: "ease-out" });
+      if (moved && moving) card.animate([{ transform: `translateY(${moved}px)` }, { transform: "none" }], { duration: 160, easing: "ease-out" });
     }
-    const submit = document.getElementById("submit"), left = loose.length;
-    if (submit) submit.disabled = left > 0;
-    const state = document.getElementById("saved");
-    if (said) tell(said);
-    if (changed) { if (state) state.textContent = left ? `${left} left to place` : ""; window.draft.change(); }
+    document.getElementById("submit")?.setAttribute("aria-disabled", String(loose.length > 0));
+    if (!loose.length) list.classList.remove("asked");
+    if (said) tell(said, loose.length);
+    if (changed) window.draft.change();
   }
-  function tell(card) {
+  function words(card) {
     const row = card.closest("li"), others = [...row.querySelectorAll(".card")].filter((other) => other !== card).map((other) => other.dataset.letter);
-    const words = place(card) ? `Answer ${card.dataset.letter}: place ${row.querySelector(".place").textContent.replace("=", "")}${others.length ? `, level with ${others.join(" and ")}` : ""}` : `Answer ${card.dataset.letter}: no place`;
-    document.getElementById("said").textContent = words;
+    return place(card) ? `place ${row.querySelector(".place").textContent.replace("=", "")}${others.length ? `, level with ${others.join(" and ")}` : ""}` : "no place yet";
   }
-  const look = (card) => { card?.focus({ preventScroll: true }); card?.scrollIntoView({ block: "nearest" }); };
+  const tell = (card, left) => say(`${card.dataset.letter}: ${words(card)}${left ? `. ${left} left to place` : ""}`);
 
   function digit(n) {
     const all = cards();
-    const card = document.activeElement?.closest?.("#ranks .card") ?? unplaced()[0];
+    const card = focused() ?? unplaced()[0];
     if (!card || n > all.length) return;
     const next = unplaced().filter((other) => other !== card);
     const after = next.find((other) => byLetter(other, card) > 0) ?? next[0];
@@ -94,22 +97,17 @@
   }
 
   document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || document.querySelector(".sheet:popover-open")) return;
-    if (event.target.closest?.("textarea, select, input:not([type=radio])")) return;
-    const scale = document.querySelector(".scale"), list = document.getElementById("ranks");
-    const card = document.activeElement?.closest?.("#ranks .card");
-    if (scale && !event.altKey && (/^[1-9]$/.test(event.key) || event.key === "=")) {
-      event.preventDefault();
-      const radio = scale.querySelector(`[data-key="${event.key === "=" ? 5 : event.key}"]`);
-      radio.checked = true;
-      radio.dispatchEvent(new Event("input", { bubbles: true }));
-    } else if (list && !event.altKey && /^[1-9]$/.test(event.key)) { event.preventDefault(); digit(Number(event.key)); }
-    else if (list && card && event.altKey && ["ArrowUp", "ArrowDown"].includes(event.key)) { event.preventDefault(); move(card, event.key === "ArrowUp" ? "up" : "down"); }
-    else if (list && card && event.key === "=") { event.preventDefault(); move(card, "tie"); }
-    else if (list && !event.altKey && ["ArrowUp", "ArrowDown"].includes(event.key) && event.target.type !== "radio") {
+    const list = document.getElementById("ranks"), got = list && key(event), card = got && focused();
+    if (!got) return;
+    const arrow = { ArrowUp: "up", ArrowDown: "down" }[event.key];
+    if (got.digit) { event.preventDefault(); digit(got.digit); }
+    else if (card && event.altKey && arrow) { event.preventDefault(); move(card, arrow); }
+    else if (card && event.key === "=") { event.preventDefault(); move(card, "tie"); }
+    else if (got.letter === "b") { event.preventDefault(); document.getElementById("all-bad").click(); }
+    else if (arrow && !event.altKey && event.target.type !== "radio" && !event.target.matches(".text")) {
       const all = cards(), at = all.indexOf(card);
       event.preventDefault();
-      look(all[at < 0 ? 0 : Math.min(Math.max(at + (event.key === "ArrowUp" ? -1 : 1), 0), all.length - 1)]);
+      look(all[at < 0 ? 0 : Math.min(Math.max(at + (arrow === "up" ? -1 : 1), 0), all.length - 1)]);
     }
   });
   document.addEventListener("click", (event) => {
@@ -117,40 +115,65 @@
     if (button) move(button.closest(".card"), button.dataset.move);
   });
   document.addEventListener("input", (event) => {
-    const card = event.target.closest?.("#ranks .card");
+    const card = event.target.closest?.(".places")?.closest("#ranks .card");
     if (card) draw({ said: card });
-    if (event.target.name === "strength") ready();
+    if (event.target.id === "all-bad") say(event.target.checked ? "All of them are bad" : "Not all of them are bad");
   });
-  const ready = () => {
-    const submit = document.getElementById("submit");
-    if (submit && document.querySelector(".scale")) submit.disabled = !document.querySelector(".scale :checked");
-  };
+  document.addEventListener("submit", (event) => {
+    const list = document.getElementById("ranks");
+    if (event.target.id !== "work-form" || !list) return;
+    const left = unplaced();
+    if (!left.length) return;
+    list.classList.add("asked");
+    refuse(event, `${left.length} answer${left.length === 1 ? " has" : "s have"} no place yet`, left[0]);
+  }, true);
 
-  // Drag by the card's head: onto the middle of another is a tie, between two is a place of its own.
+  // Drag by the card's head, on a touch screen by its grip (the head scrolls the page there): onto
+  // the middle of another is a tie, between two is a place of its own.
   let held = null;
   document.addEventListener("pointerdown", (event) => {
     const head = event.target.closest?.("#ranks .card > header");
     if (!head || event.button || event.target.closest("button, label, input")) return;
-    held = { card: head.parentElement, id: event.pointerId, y: event.clientY, x: event.clientX, on: false, target: null, how: "" };
+    if (event.pointerType === "touch" && !event.target.closest(".grip")) return;
+    held = { card: head.parentElement, id: event.pointerId, x: event.clientX, y: event.clientY, from: event.clientY, on: false, target: null, how: "" };
   });
   document.addEventListener("pointermove", (event) => {
     if (!held || event.pointerId !== held.id) return;
-    if (!held.on && Math.hypot(event.clientX - held.x, event.clientY - held.y) < 5) return;
-    if (!held.on) { held.on = true; held.scroll = scrollY; held.card.classList.add("held"); held.card.setPointerCapture(held.id); getSelection().removeAllRanges(); }
+    if (!held.on && Math.hypot(event.clientX - held.x, event.clientY - held.from) < 5) return;
+    held.y = event.clientY;
     event.preventDefault();
-    if (event.clientY < 60) scrollBy(0, -12); else if (event.clientY > innerHeight - 100) scrollBy(0, 12);
-    held.card.style.translate = `0 ${event.clientY - held.y + scrollY - held.scroll}px`;
-    mark(null);
-    for (const card of cards()) {
-      if (card === held.card) continue;
-      const box = card.getBoundingClientRect();
-      if (event.clientY < box.top - 6 || event.clientY > box.bottom + 6) continue;
-      const part = (event.clientY - box.top) / box.height;
-      mark(card, part < 0.28 ? "before" : part > 0.72 ? "after" : "onto");
-    }
+    if (held.on) return follow();
+    Object.assign(held, { on: true, scroll: scrollY });
+    held.card.classList.add("held");
+    held.card.setPointerCapture(held.id);
+    getSelection().removeAllRanges();
+    requestAnimationFrame(roll);
   });
+  // At the edge of the window the page moves on under the card, also while the hand is still.
+  function roll() {
+    if (!held?.on) return;
+    const foot = document.querySelector(".bar")?.getBoundingClientRect().top ?? innerHeight;
+    if (held.y < 60) scrollBy({ top: -12, behavior: "instant" });
+    else if (held.y > foot - 40) scrollBy({ top: 12, behavior: "instant" });
+    follow();
+    requestAnimationFrame(roll);
+  }
+  function follow() {
+    held.card.style.translate = `0 ${held.y - held.from + scrollY - held.scroll}px`;
+    let nearest = null, gap = Infinity;
+    for (const card of cards()) {
+      const rect = card.getBoundingClientRect(), away = Math.max(rect.top - held.y, held.y - rect.bottom, 0);
+      if (card !== held.card && away < gap) { nearest = card; gap = away; }
+    }
+    if (!nearest) return;
+    const own = held.card.parentElement.getBoundingClientRect(), rect = nearest.getBoundingClientRect(), part = (held.y - rect.top) / rect.height;
+    if (gap && held.y > own.top && held.y < own.bottom) mark(null); // back where it came from
+    else if (part > 0.28 && part < 0.72) mark(nearest, "onto");
+    else mark(nearest, place(nearest) ? (part < 0.5 ? "before" : "after") : "next");
+  }
   function mark(card, how = "") {
-    held.target?.classList.remove("drop-before", "drop-after", "drop-onto");
+    if (held.target === card && held.how === how) return;
+    held.target?.classList.remove("drop-before", "drop-after", "drop-onto", "drop-next");
     held.target = card; held.how = how;
     card?.classList.add(`drop-${how}`);
   }
@@ -161,26 +184,27 @@
       mark(null);
       card.classList.remove("held");
       card.style.translate = "";
-      if (event.type === "pointerup" && target) {
-        const list = groups().map((group) => group.filter((other) => other !== card)).filter((group) => group.length);
-        const at = list.findIndex((group) => group.includes(target));
-        if (at < 0) list.push(how === "onto" ? [target, card] : [card]);
-        else if (how === "onto") list[at].push(card);
-        else list.splice(how === "before" ? at : at + 1, 0, [card]);
-        number(list);
-        draw({ said: card });
-        look(card);
-      }
+      if (event.type === "pointerup" && target) put(card, target, how);
     }
     held = null;
+  }
+  function put(card, target, how) {
+    const list = groups().map((group) => group.filter((other) => other !== card)).filter((group) => group.length);
+    const at = list.findIndex((group) => group.includes(target));
+    if (at < 0) list.push(how === "onto" ? [target, card] : [card]);
+    else if (how === "onto") list[at].push(card);
+    else list.splice(how === "before" ? at : at + 1, 0, [card]);
+    number(list);
+    draw({ said: card });
+    look(card);
   }
   document.addEventListener("pointerup", drop);
   document.addEventListener("pointercancel", drop);
 
-  const shown = () => {
-    if (document.getElementById("ranks")) { draw({ changed: false }); look(cards()[0]); }
-    ready();
-  };
-  document.addEventListener("work:shown", shown);
-  document.addEventListener("draft:restored", () => { if (document.getElementById("ranks")) draw({ changed: false }); ready(); });
+  document.addEventListener("work:shown", () => {
+    if (!document.getElementById("ranks")) return;
+    draw({ changed: false });
+    look(document.querySelector(".answer [aria-invalid=true]") ?? cards()[0]);
+  });
+  document.addEventListener("draft:restored", () => draw({ changed: false }));
 })();
