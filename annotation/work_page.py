@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from annotation import markdown, progress
+from annotation import markdown, progress, rows
 from annotation.desk import Desk
 from annotation.errors import Refused
 from annotation.models import GuidelineVersion, Prompt, Response, Stage, Submission
@@ -70,11 +70,18 @@ def context(
     }
     if stage.kind == Stage.Kind.WRITE:
         return shown | _write(submission, content)
-    answers = Response.objects.in_bulk(submission.shown) if submission.shown else {}
+    answers = _answers(submission.shown)
     if stage.kind == Stage.Kind.CORRECT:
         return shown | _correct(submission, prompt, answers[submission.shown[0]], content)
     shown["cards"] = _cards(submission, answers, content, errors)
     return shown | _rank(submission, content) if stage.kind == Stage.Kind.RANK else shown
+
+
+def _answers(shown: list[int]) -> dict[int, Response]:
+    if not shown:
+        return {}
+    sql = f"SELECT {{r}} FROM annotation_response r WHERE r.id IN ({', '.join(map(str, shown))})"
+    return {response.pk: response for (response,) in rows.read(sql, {}, r=Response)}
 
 
 def questions_for(

@@ -182,7 +182,7 @@ def invitation(request: HttpRequest, secret: str) -> HttpResponse:
         except Refused as refusal:
             context["problem"] = str(refusal)
             return render(request, "annotation/invitation.html", context, status=410)
-        login(request, user, backend="django.contrib.auth.backends.ModelBackend")
+        login(request, user, backend="annotation.login.Backend")
         messages.success(request, f"Welcome to {found.workspace}, {user.get_short_name()}.")
         return redirect("annotation:home")
     return render(request, "annotation/invitation.html", context | {"form": form})
