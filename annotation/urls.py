@@ -11,6 +11,7 @@ from annotation.views import (
     projects,
     prompts,
     stages,
+    turns,
     work,
 )
 
@@ -65,6 +66,11 @@ urlpatterns: list[URLPattern] = [
     path("stages/<int:pk>/work/flag/", work.work_flag, name="work_flag"),
     path("stages/<int:pk>/work/undo/", work.work_undo, name="work_undo"),
     path("stages/<int:pk>/work/preview/", work.work_preview, name="work_preview"),
+    # What a person did in a stage
+    path("stages/<int:pk>/turns/", turns.turns, name="turns"),
+    path("turns/<int:pk>/", turns.turn, name="turn"),
+    path("turns/<int:pk>/reopen/", turns.turn_reopen, name="turn_reopen"),
+    path("turns/<int:pk>/complete/", turns.turn_complete, name="turn_complete"),
     # A prompt
     path("prompts/<int:pk>/", prompts.prompt, name="prompt"),
     path("prompts/<int:pk>/edit/", prompts.prompt_edit, name="prompt_edit"),

@@ -128,6 +128,15 @@ ANNOTATION: list[View] = [
     View("annotation:import_change", ("import_.pk",), "lead", "post"),
     View("annotation:import_start", ("import_.pk",), "lead", "post"),
     View("annotation:import_cancel", ("import_.pk",), "lead", "post"),
+    View("annotation:turns", _STAGE),
+    View("annotation:turn", ("submission.pk",), "reviewer"),
+    View("annotation:turn", ("turn.pk",)),
+    *pages(
+        "annotation:turn_reopen",
+        "annotation:turn_complete",
+        args=("turn.pk",),
+        method="post",
+    ),
     View("annotation:work", _STAGE),
     View("annotation:work", _STAGE, method="post"),
     *pages(
@@ -243,6 +252,21 @@ def make_world(cast: SimpleNamespace) -> SimpleNamespace:
     world.item = Item.objects.create(stage=world.stage, prompt=world.prompt, position=1, needed=2)
     world.submission = Submission.objects.create(
         item=world.item, stage=world.stage, user=cast.bea, state=Submission.State.SUBMITTED
+    )
+    # Ana's own turn, skipped, at an item of its own.
+    other = Prompt.objects.create(
+        project=cast.project,
+        external_id="p2",
+        messages=[{"role": "user", "content": "Why is grass green?"}],
+        fingerprint="h",
+        root_key="s",
+    )
+    world.turn = Submission.objects.create(
+        item=Item.objects.create(stage=world.stage, prompt=other, position=2, needed=2, skips=1),
+        stage=world.stage,
+        user=cast.ana,
+        state=Submission.State.SKIPPED,
+        skip_reason="unclear",
     )
     world.import_ = Import.objects.create(project=cast.project, state=Import.State.DONE)
     world.dataset = Dataset.objects.create(
