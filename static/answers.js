@@ -135,7 +135,7 @@ window.answers = (() => {
       const other = by("pair") ? all.find((one) => one !== card) : base;
       if (card === other) { card.querySelector(".differs").textContent = "the others are compared with this"; continue; }
       const { ranges, words } = differ(card, other);
-      card.querySelector(".differs").textContent = words ? `${words} of ${count(text(card).textContent)} words differ from ${name(other)}` : `no word that ${name(other)} has not`;
+      card.querySelector(".differs").textContent = words ? `${words} of ${count(text(card).textContent)} words differ from ${name(other)}` : `all its words are in ${name(other)} too`;
       mark(text(card), ranges);
     }
   }

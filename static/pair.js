@@ -27,7 +27,10 @@
       text(card).scrollBy({ top: arrow === "ArrowUp" ? -80 : 80 });
     }
   });
-  document.addEventListener("input", (event) => { if (event.target.name === "strength") ready(); });
+  document.addEventListener("input", (event) => {
+    if (event.target.name === "strength") ready();
+    if (event.target.id === "reason" && event.target.value.trim()) event.target.removeAttribute("aria-invalid");
+  });
   document.addEventListener("submit", (event) => {
     if (event.target.id !== "work-form" || !by("scale")) return;
     if (!chosen()) refuse(event, "Say first which is better, or that neither is", by("scale").querySelector("input"));
