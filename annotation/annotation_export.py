@@ -85,10 +85,13 @@ def _responses(prompts: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
 def _submissions(prompts: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
     found: dict[int, list[dict[str, Any]]] = defaultdict(list)
     rankings = {
-        submission: {"order": order, "strength": strength, "withdrawn": withdrawn}
-        for submission, order, strength, withdrawn in Ranking.objects.filter(
-            submission__item__prompt__in=prompts
-        ).values_list("submission_id", "order", "strength", "withdrawn")
+        ranking.submission_id: {
+            "order": ranking.order,
+            "strength": ranking.strength,
+            "all_bad": ranking.all_bad,
+            "withdrawn": ranking.withdrawn,
+        }
+        for ranking in Ranking.objects.filter(submission__item__prompt__in=prompts)
     }
     rows = Submission.objects.live().filter(item__prompt__in=prompts, state__in=GIVEN)
     for row in rows.select_related("item", "stage", "user", "guidelines").order_by("pk"):
@@ -108,6 +111,11 @@ def _submissions(prompts: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
                 "system": row.system,
                 "context": row.context,
                 "unchanged": row.unchanged,
+                "suggestion": row.suggestion_id,
+                "suggestion_use": row.suggestion_use,
+                "ratings": row.ratings,
+                "tags": row.tags,
+                "reason": row.reason,
                 "skip_reason": row.skip_reason,
                 "skip_note": row.skip_note,
                 "guidelines": row.guidelines.number if row.guidelines else None,

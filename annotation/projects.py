@@ -1,18 +1,21 @@
 """Setting a project up: the only writer of projects, guidelines, stages and assigned seats."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from annotation import rubric
+from annotation.content import checked_text
 from annotation.errors import Refused
 from annotation.models import GuidelineVersion, Project, Seat, Stage, User, Workspace
 from annotation.ordering import overlap_changed
 from annotation.people import free_slug
 
-# What may be changed in a stage after it is made. The kind may not: submissions hang on it.
+# What may be changed in a stage after it is made. The kind may not, nor what is rated: submissions
+# hang on it. The rubric has an act of its own.
 STAGE_FIELDS = {
     "name",
     "instructions",
@@ -22,8 +25,17 @@ STAGE_FIELDS = {
     "source_name",
     "edit_prompt",
     "max_answers",
+    "tags",
+    "better_answer",
+    "reopen",
     "lease_minutes",
     "skips_to_close",
+}
+MAX_TAGS, MAX_TAG = 12, 40  # they stand in one row below the text; each is a word or two
+# What a new stage begins with: why an answer was corrected, what is wrong with a ranked one.
+TAGS = {
+    Stage.Kind.CORRECT.value: ["Factual error", "Incomplete", "Wording", "Format", "Unsafe"],
+    Stage.Kind.RANK.value: ["Wrong", "Incomplete", "Off topic", "Too long", "Unsafe"],
 }
 
 
@@ -96,11 +108,17 @@ def create_stage(
     edit_prompt: bool = False,
     order: str = Stage.Order.ARRIVAL,
     max_answers: int = 9,
+    tags: Sequence[str] | None = None,
+    better_answer: bool = True,
+    rate_answers: bool = True,
+    reopen: bool = True,
+    questions: Sequence[Mapping[str, Any]] = (),
     lease_minutes: int = 60,
     skips_to_close: int = 3,
     state: str = Stage.State.OPEN,
 ) -> Stage:
-    """A stage at the end of the project's list. `people` None: everyone in the workspace.
+    """A stage at the end of the project's list. `people` None: everyone in the workspace; `tags`
+    None: the usual ones of its kind; `questions`: its rubric, as in `set_rubric`.
 
     Raises Refused for people from elsewhere and for a source without its name."""
     last = project.stages.aggregate(last=Max("position"))["last"]
@@ -117,11 +135,18 @@ def create_stage(
         source_name=source_name,
         edit_prompt=edit_prompt,
         max_answers=max_answers,
+        tags=list(TAGS.get(kind, []) if tags is None else tags),
+        better_answer=better_answer,
+        rate_answers=rate_answers,
+        reopen=reopen,
         lease_minutes=lease_minutes,
         skips_to_close=skips_to_close,
     )
     _check(stage)
+    stage.save(update_fields=["tags"])
     assign(stage=stage, people=people)
+    if questions:
+        set_rubric(stage=stage, questions=questions)
     return stage
 
 
@@ -145,12 +170,57 @@ def update_stage(*, stage: Stage, **changes: Any) -> None:
 
 def _check(stage: Stage) -> None:
     if stage.source == Stage.Source.ORIGIN and not stage.source_name.strip():
-        raise Refused("Say whose answers are to be corrected: the author's or the model's name.")
+        raise Refused(
+            "Say whose answers are to be corrected: the author's or the model's name.",
+            field="source_name",
+        )
+    stage.tags = checked_tags(stage.tags)
+
+
+def checked_tags(tags: Iterable[str]) -> list[str]:
+    """Trimmed, without empty ones. Pure. Refused: too many, too long, two alike in any case."""
+    try:
+        clean = [tag for each in tags if (tag := checked_text(each, "tag", True).strip())]
+    except Refused as refused:
+        raise Refused(str(refused), field="tags") from None
+    if len(clean) > MAX_TAGS:
+        raise Refused(f"There are {len(clean)} tags; at most {MAX_TAGS} fit.", field="tags")
+    if long := [tag for tag in clean if len(tag) > MAX_TAG]:
+        raise Refused(f"A tag has at most {MAX_TAG} characters: “{long[0][:60]}”.", field="tags")
+    folded = [tag.casefold() for tag in clean]
+    if twice := [tag for tag in clean if folded.count(tag.casefold()) > 1]:
+        raise Refused(f"The tag “{twice[0]}” is there twice.", field="tags")
+    return clean
+
+
+@transaction.atomic
+def set_rubric(*, stage: Stage, questions: Sequence[Mapping[str, Any]], seen: str = "") -> None:
+    """The stage's questions from now on, in this order (rubric.checked_rubric says how).
+
+    An added one makes older submissions incomplete for itself only; answers to a removed one are
+    kept. `seen`: the version of the rubric that the edit began with; Refused if it is another
+    now."""
+    now = Stage.objects.select_for_update(no_key=True).get(pk=stage.pk).rubric
+    if seen and seen != rubric.version(now):
+        raise Refused(
+            "Somebody else has changed the rubric meanwhile. What you typed is kept below; "
+            "compare it with the rubric in another tab, then save again to put yours in its place."
+        )
+    after = rubric.checked_rubric(questions, now)
+    for place, question in enumerate(rubric.in_force(after)):
+        if question["about"] == "answer" and not stage.shows_answers:
+            raise Refused("This stage shows no answers to ask about.", field=f"{place}-about")
+    stage.rubric = after
+    stage.save(update_fields=["rubric"])
 
 
 @transaction.atomic
 def set_state(*, stage: Stage, state: str) -> None:
-    """Open or pause. A stage of imported work stays as it is: nobody works in it."""
+    """Open or pause. A stage of imported work stays as it is: nobody works in it. A rate stage
+    opens when it has something to ask."""
+    asks = stage.kind != Stage.Kind.RATE or rubric.in_force(stage.rubric)
+    if state == Stage.State.OPEN and not asks:
+        raise Refused(f"{stage} has no question yet: write its rubric first.")
     rows = Stage.objects.filter(pk=stage.pk).exclude(state=Stage.State.IMPORTED)
     if not rows.update(state=state):
         raise Refused(f"{stage} holds imported work: it cannot be opened or paused.")

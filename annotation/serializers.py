@@ -27,12 +27,27 @@ class ProjectIn(serializers.Serializer[Any]):
     guidelines = serializers.CharField(required=False, default="", allow_blank=True)
 
 
+@extend_schema_field({"type": "object", "additionalProperties": True})
+class JsonObject(serializers.JSONField):
+    def to_internal_value(self, data: Any) -> Any:
+        value = super().to_internal_value(data)
+        if not isinstance(value, dict):
+            raise serializers.ValidationError("An object is needed.")
+        return value
+
+
 class StageOut(serializers.ModelSerializer[Stage]):
+    """`rubric`: the questions in order, then those that were removed, marked `removed`."""
+
+    tags = serializers.ListField(child=serializers.CharField(), read_only=True)
+    rubric = serializers.ListField(child=JsonObject(), read_only=True)
+
     class Meta:
         model = Stage
         fields = [
             *("id", "project", "kind", "name", "instructions", "overlap", "state", "order"),
-            *("open_to_all", "source", "source_name", "edit_prompt", "max_answers", "created"),
+            *("open_to_all", "source", "source_name", "edit_prompt", "max_answers", "tags"),
+            *("better_answer", "rate_answers", "reopen", "rubric", "created"),
         ]
         read_only_fields = fields
 
@@ -68,15 +83,6 @@ class Messages(serializers.JSONField):
         if any("role" not in turn for turn in turns):
             raise serializers.ValidationError("A turn without a role.")
         return turns
-
-
-@extend_schema_field({"type": "object", "additionalProperties": True})
-class JsonObject(serializers.JSONField):
-    def to_internal_value(self, data: Any) -> Any:
-        value = super().to_internal_value(data)
-        if not isinstance(value, dict):
-            raise serializers.ValidationError("An object is needed.")
-        return value
 
 
 class PromptOut(serializers.ModelSerializer[Prompt]):
@@ -175,12 +181,17 @@ class ReportOut(serializers.Serializer[Any]):
 class RankingOut(serializers.Serializer[Any]):
     order = serializers.ListField(child=serializers.ListField(child=serializers.IntegerField()))
     strength = serializers.IntegerField(allow_null=True)
+    all_bad = serializers.BooleanField()
 
 
 class SubmissionOut(serializers.ModelSerializer[Submission]):
-    """`annotator`: the user's e-mail address, or the imported rater's name."""
+    """`annotator`: the user's e-mail address, or the imported rater's name. `ratings`: the answers
+    to the stage's rubric by its keys, about each response one more level by its id. `tags`: by
+    response. `suggestion`: the response that a written text began with, and what became of it."""
 
     annotator = serializers.SerializerMethodField()
+    ratings = JsonObject(read_only=True)
+    tags = JsonObject(read_only=True)
     prompt = serializers.IntegerField(source="item.prompt_id", read_only=True)
     round = serializers.IntegerField(source="item.round", read_only=True)
     guideline_version = serializers.SerializerMethodField()
@@ -192,6 +203,7 @@ class SubmissionOut(serializers.ModelSerializer[Submission]):
         fields = [
             *("id", "stage", "prompt", "round", "annotator", "origin", "state", "shown"),
             *("messages", "system", "context", "unchanged", "skip_reason", "skip_note"),
+            *("ratings", "tags", "reason", "suggestion", "suggestion_use"),
             *("guideline_version", "responses", "ranking", "active_seconds", "created"),
             "submitted",
         ]
@@ -213,4 +225,8 @@ class SubmissionOut(serializers.ModelSerializer[Submission]):
         ranking = getattr(submission, "ranking", None)
         if ranking is None or ranking.withdrawn is not None:
             return None
-        return {"order": ranking.order, "strength": ranking.strength}
+        return {
+            "order": ranking.order,
+            "strength": ranking.strength,
+            "all_bad": ranking.all_bad,
+        }

@@ -10,6 +10,7 @@ from annotation.views import (
     people,
     projects,
     prompts,
+    rubrics,
     stages,
     turns,
     work,
@@ -57,6 +58,7 @@ urlpatterns: list[URLPattern] = [
     path("stages/<int:pk>/", stages.stage, name="stage"),
     path("stages/<int:pk>/edit/", stages.stage_edit, name="stage_edit"),
     path("stages/<int:pk>/state/", stages.stage_state, name="stage_state"),
+    path("stages/<int:pk>/rubric/", rubrics.rubric_edit, name="rubric_edit"),
     path("items/<int:pk>/release/", items.item_release, name="item_release"),
     path("items/<int:pk>/unflag/", items.item_unflag, name="item_unflag"),
     # The annotator's work in a stage

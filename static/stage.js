@@ -1,6 +1,11 @@
 // The stage form shows the fields that the chosen kind has, and the list of people when it counts.
 const form = document.querySelector("[data-stage]");
-const fields = { correct: ["source", "source_name", "edit_prompt"], rank: ["max_answers"] };
+const fields = {
+  write: ["begin_with"],
+  correct: ["source", "source_name", "edit_prompt", "tags_correct"],
+  rank: ["max_answers", "better_answer", "tags_rank"],
+  rate: ["rate_answers"],
+};
 const field = (name) => form.querySelector(`[name="${name}"]`)?.closest(".field");
 const show = (name, on) => { const box = field(name); if (box) box.hidden = !on; };
 function fit() {

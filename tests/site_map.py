@@ -104,6 +104,7 @@ ANNOTATION: list[View] = [
     *form("annotation:stage_new", _PROJECT, "lead"),
     *form("annotation:prompt_new", _PROJECT, "lead"),
     *form("annotation:stage_edit", _STAGE, "lead"),
+    *form("annotation:rubric_edit", _STAGE, "lead"),
     *form("annotation:prompt_edit", _PROMPT, "lead"),
     View("annotation:project_archive", _PROJECT, "lead", "post"),
     View("annotation:project_restore", _PROJECT, "lead", "post"),

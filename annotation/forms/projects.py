@@ -4,14 +4,30 @@ from typing import Any
 
 from django import forms
 
+from annotation.errors import Refused
 from annotation.models import Project, Stage, User, Workspace
+from annotation.projects import MAX_TAG, MAX_TAGS, TAGS, checked_tags
 
 # The kinds that annotators can work in today.
 KINDS = [
     (Stage.Kind.WRITE.value, "write: an answer to each prompt"),
     (Stage.Kind.CORRECT.value, "correct: an answer that is there"),
     (Stage.Kind.RANK.value, "rank: two to nine answers, best first"),
+    (Stage.Kind.RATE.value, "rate: questions about a prompt or its answers"),
 ]
+# What a field of the stage is called where its meaning differs between kinds.
+SPOKEN = {
+    Stage.Kind.WRITE.value: {"source_name": "begin_with"},
+    Stage.Kind.CORRECT.value: {"tags": "tags_correct"},
+    Stage.Kind.RANK.value: {"tags": "tags_rank"},
+}
+# The fields that only a stage of this kind has.
+OWN = {
+    Stage.Kind.WRITE.value: ["begin_with"],
+    Stage.Kind.CORRECT.value: ["source", "source_name", "edit_prompt", "tags_correct"],
+    Stage.Kind.RANK.value: ["max_answers", "better_answer", "tags_rank"],
+    Stage.Kind.RATE.value: ["rate_answers"],
+}
 
 
 class ProjectForm(forms.Form):
@@ -47,6 +63,29 @@ class _People(forms.ModelMultipleChoiceField):
         return f"{obj} · {obj.email}" if obj.name else obj.email
 
 
+class _Tags(forms.CharField):
+    """One a line."""
+
+    def __init__(self, kind: str, label: str) -> None:
+        super().__init__(
+            label=label,
+            required=False,
+            widget=forms.Textarea(attrs={"rows": 5}),
+            help_text=f"One a line, up to {MAX_TAGS} of at most {MAX_TAG} characters. "
+            "The annotator may tick any. None: not asked.",
+            initial="\n".join(TAGS[kind]),
+        )
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> list[str]:
+        try:
+            return checked_tags((value or "").splitlines())
+        except Refused as refused:
+            raise forms.ValidationError(str(refused)) from None
+
+
 class StageForm(forms.ModelForm):
     """The kind is asked once: submissions hang on it afterwards."""
 
@@ -63,6 +102,25 @@ class StageForm(forms.ModelForm):
         widget=forms.CheckboxSelectMultiple,
         label="People",
     )
+    begin_with = forms.CharField(
+        label="Begin with the latest answer of",
+        required=False,
+        max_length=200,
+        help_text="An author or a model, e.g. “support-sft”: the annotator edits or discards its "
+        "answer, and which of the two is recorded. Empty: a blank page.",
+    )
+    tags_correct = _Tags(Stage.Kind.CORRECT, "Reasons for a correction")
+    tags_rank = _Tags(Stage.Kind.RANK, "What may be wrong with an answer")
+    rate_answers = forms.TypedChoiceField(
+        label="What the questions are about",
+        choices=[("yes", "each answer, and the prompt"), ("no", "the prompt alone")],
+        coerce=lambda value: value == "yes",
+        widget=forms.RadioSelect,
+        initial="yes",
+        required=False,
+        empty_value=True,  # type: ignore[arg-type]
+        help_text="Fixed once the stage is made. The questions themselves come on the next page.",
+    )
 
     class Meta:
         model = Stage
@@ -76,8 +134,14 @@ class StageForm(forms.ModelForm):
             "source",
             "source_name",
             "edit_prompt",
+            "begin_with",
             "max_answers",
+            "better_answer",
+            "tags_correct",
+            "tags_rank",
+            "rate_answers",
             "order",
+            "reopen",
             "lease_minutes",
             "skips_to_close",
         ]
@@ -87,7 +151,9 @@ class StageForm(forms.ModelForm):
             "source_name": "Author or model",
             "edit_prompt": "The prompt and its context may be corrected too",
             "max_answers": "Most answers to rank at once",
+            "better_answer": "A better answer may be written",
             "order": "Order of the queue",
+            "reopen": "Submitted work may be reopened by its author",
             "lease_minutes": "Minutes until an untouched claim goes back",
             "skips_to_close": "Skips that close an item",
         }
@@ -95,6 +161,8 @@ class StageForm(forms.ModelForm):
             "instructions": "Markdown, shown beside the work: what is asked, in a few lines.",
             "overlap": "How many people do each item. Two or more let you measure agreement.",
             "source_name": "Only for the answer of a named author or model, e.g. “support-sft”.",
+            "better_answer": "Beside the ranking, when none of the answers is good enough.",
+            "reopen": "Until others have built on it. Each change is kept in the history.",
             "max_answers": "2 to 9. Of more answers, the others come in a next round.",
             "skips_to_close": "The item then waits on your list of flagged items.",
         }
@@ -117,8 +185,10 @@ class StageForm(forms.ModelForm):
             del self.fields["kind"]
             self.fields["everyone"].initial = "yes" if self.instance.open_to_all else "no"
             people.initial = [seat.user_id for seat in self.instance.seats.all() if seat.assigned]
-            for name in self.other_kinds(self.instance.kind):
-                del self.fields[name]
+            for field, name in SPOKEN.get(self.instance.kind, {}).items():
+                self.initial[name] = getattr(self.instance, field)
+            for name in [*self.other_kinds(self.instance.kind), "rate_answers"]:
+                self.fields.pop(name, None)
         else:
             kind = self.fields["kind"]
             assert isinstance(kind, forms.TypedChoiceField)
@@ -127,13 +197,16 @@ class StageForm(forms.ModelForm):
     @staticmethod
     def other_kinds(kind: str) -> list[str]:
         """The fields that mean nothing in a stage of this kind."""
-        correct, rank = ["source", "source_name", "edit_prompt"], ["max_answers"]
-        return {"correct": rank, "rank": correct}.get(kind, correct + rank)
+        return [name for owner, names in OWN.items() if owner != kind for name in names]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if cleaned.get("everyone") is False and not cleaned.get("people"):
             self.add_error("people", "Tick at least one person, or let everyone work here.")
+        kind = cleaned.get("kind") or self.instance.kind
+        for name in self.other_kinds(kind):  # what stands in a field that was hidden is not judged
+            if self.errors.pop(name, None):
+                cleaned[name] = self.fields[name].initial
         if cleaned.get("source") == Stage.Source.ORIGIN and not cleaned.get("source_name"):
             self.add_error("source_name", "Name the author or the model.")
         return cleaned
@@ -141,6 +214,16 @@ class StageForm(forms.ModelForm):
     def changes(self) -> dict[str, Any]:
         """What the acts take: the fields of the stage, and `people` (None for everyone)."""
         data = dict(self.cleaned_data)
+        kind = data.get("kind") or self.instance.kind
         people = data.pop("people")
         data["people"] = None if data.pop("everyone") else list(people)
+        for name in self.other_kinds(kind):
+            data.pop(name, None)
+        for field, name in SPOKEN.get(kind, {}).items():
+            data[field] = data.pop(name)
         return data
+
+    def refuse(self, refused: Refused) -> None:
+        """The message beside the field that it names."""
+        field = SPOKEN.get(self.instance.kind, {}).get(refused.field, refused.field)
+        self.add_error(field if field in self.fields else None, str(refused))

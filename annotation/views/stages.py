@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import access, markdown, queue
+from annotation import access, markdown, queue, ratings
 from annotation import projects as acts
 from annotation.errors import Refused
 from annotation.flagged import flagged
@@ -28,11 +28,16 @@ def stage_new(request: HttpRequest, pk: int) -> HttpResponse:
     project = access.fetch(request, rows, Role.LEAD, pk=pk)
     form = StageForm(request.POST or None, workspace=project.workspace)
     if form.is_valid():
+        rates = form.cleaned_data["kind"] == Stage.Kind.RATE
+        state = Stage.State.PAUSED if rates else Stage.State.OPEN
         try:
-            stage = acts.create_stage(project=project, **form.changes())
+            stage = acts.create_stage(project=project, state=state, **form.changes())
         except Refused as refusal:
-            form.add_error(None, str(refusal))
+            form.refuse(refusal)
         else:
+            if rates:
+                messages.info(request, f"{stage} is paused: write its questions, then open it.")
+                return redirect("annotation:rubric_edit", stage.pk)
             messages.success(request, f"{stage} is open.")
             return redirect("annotation:project", pk)
     return render(request, "annotation/stage_new.html", {"project": project, "form": form})
@@ -50,6 +55,7 @@ def stage(request: HttpRequest, pk: int) -> HttpResponse:
         "html": markdown.render(found.instructions) if found.instructions else "",
         "seats": seats,
         "flagged": flagged(found),
+        "ratings": ratings.report(found),
     }
     return render(request, "annotation/stage.html", context)
 
@@ -63,7 +69,7 @@ def stage_edit(request: HttpRequest, pk: int) -> HttpResponse:
         try:
             acts.update_stage(stage=found, **form.changes())
         except Refused as refusal:
-            form.add_error(None, str(refusal))
+            form.refuse(refusal)
         else:
             messages.success(request, "Saved.")
             return redirect("annotation:stage", pk)

@@ -1,0 +1,58 @@
+// The rubric by digits: they answer the question that has the focus (to rate, where the rubric is
+// all there is, the first unanswered one when none has it), and the focus moves on. A rubric that is
+// one rating or one label is handed in by its digit. It listens before the other pages' scripts do:
+// a digit inside a question is no place in a ranking.
+(() => {
+  const by = (id) => document.getElementById(id);
+  const asks = () => [...document.querySelectorAll("#work-form .ask")];
+  const options = (ask) => [...ask.querySelectorAll("input")];
+  const field = (ask) => ask.querySelector("input:checked") ?? ask.querySelector("input, textarea");
+  const title = (ask) => ask.querySelector("legend, label").firstChild.textContent.trim();
+  const answered = (ask) => (ask.dataset.ask === "text" ? Boolean(ask.querySelector("textarea").value.trim()) : options(ask).some((option) => option.checked));
+  const alone = () => by("rate") && asks().length === 1 && ["rating", "label"].includes(asks()[0].dataset.ask);
+  const go = (ask) => { field(ask)?.focus({ preventScroll: true }); ask.scrollIntoView({ block: "nearest" }); };
+
+  function next(ask) {
+    const all = asks(), after = all.slice(all.indexOf(ask) + 1);
+    const to = after.find((other) => !answered(other)) ?? all.find((other) => !answered(other));
+    if (to) go(to);
+    else if (by("rate")) by("submit")?.focus();
+  }
+
+  function answer(ask, option) {
+    const was = option.checked;
+    if (option.type === "checkbox") { option.focus({ preventScroll: true }); option.click(); }
+    else if (!was) option.click();
+    const words = option.closest("label").querySelector("span").textContent;
+    by("said")?.replaceChildren(`${title(ask)}: ${words}${option.checked ? "" : " taken off"}`);
+    if (option.type === "checkbox") return;
+    if (alone()) by("work-form").requestSubmit(by("submit"));
+    else next(ask);
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || event.repeat) return;
+    if (document.querySelector(".sheet:popover-open") || event.target.closest?.("textarea, select, input:not([type=radio], [type=checkbox])")) return;
+    const inside = document.activeElement?.closest?.("#work-form .ask");
+    const ask = inside ?? (by("rate") && localStorage.getItem("annotune:letters") !== "off" ? asks().find((each) => !answered(each)) ?? (alone() ? asks()[0] : null) : null);
+    if (!ask) return;
+    if (event.key === "Enter" && inside && event.target.type === "checkbox") { event.preventDefault(); event.stopImmediatePropagation(); return next(ask); }
+    const digit = /^[0-9]$/.test(event.key) ? event.key : /^(?:Digit|Numpad)([0-9])$/.exec(event.code)?.[1];
+    if (!digit) return;
+    const option = ask.querySelector(`[data-key="${digit}"]`);
+    if (!option && !inside) return;
+    event.preventDefault(); // inside a question a digit is its own, also where it offers none
+    event.stopImmediatePropagation();
+    if (option) answer(ask, option);
+  }, true);
+
+  // A form that was filled in by hand, without an answer that is needed: the focus goes there.
+  document.addEventListener("work:shown", () => {
+    const help = by("rate-help");
+    if (!help) return;
+    const wrong = document.querySelector("#rate [aria-invalid=true]"), all = asks();
+    help.textContent = alone() ? "A digit answers and submits." : all.some((ask) => ask.dataset.ask !== "text") ? "Digits answer the question in focus; Tab goes on, Enter after ticking several." : "";
+    if (wrong) wrong.focus();
+    else if (matchMedia("(pointer: fine)").matches) { const first = all.find((ask) => !answered(ask)); if (first) field(first)?.focus({ preventScroll: true }); }
+  });
+})();
