@@ -19,7 +19,8 @@ SHUFFLE = 10_000  # a random stage is shuffled within so many prompts at a time
 def fill(stage: Stage, limit: int = CHUNK) -> int:
     """Make items for the next `limit` prompts that qualify; returns how many were made.
 
-    Called by the queue when it runs dry, so that a stage over a million prompts is made at once."""
+    Called by the queue when it runs dry, so that a stage over a million prompts is made at once.
+    Where another has filled it since `stage` was read (they all run dry together), 1: look again."""
     if stage.kind not in WORKED or stage.state == Stage.State.IMPORTED:
         return 0
     if stage.order == Stage.Order.RANDOM:
@@ -30,17 +31,19 @@ def fill(stage: Stage, limit: int = CHUNK) -> int:
     made, base = 0, time.time_ns()
     while places:
         with transaction.atomic():
+            locked = Stage.objects.select_for_update(no_key=True).get(pk=stage.pk)
+            if locked.filled_to != stage.filled_to:
+                stage.filled_to = locked.filled_to
+                return made or 1
             new, passed = _fill_chunk(stage, base, places)
         made += new
         if passed < CHUNK:
             break
-    stage.refresh_from_db(fields=["filled_to"])
     return made
 
 
 def _fill_chunk(stage: Stage, base: int, places: list[int]) -> tuple[int, int]:
     """One transaction of it: (items made, prompts passed). Takes the positions off `places`."""
-    stage = Stage.objects.select_for_update(no_key=True).get(pk=stage.pk)
     prompts = qualifying(stage).filter(pk__gt=stage.filled_to)
     unfinished = Import.objects.filter(
         project=stage.project_id, state__in=["previewed", "queued", "running"]
@@ -54,6 +57,7 @@ def _fill_chunk(stage: Stage, base: int, places: list[int]) -> tuple[int, int]:
     items = _first_rounds(stage, ids, [base + places.pop() for _ in ids])
     Item.objects.bulk_create(items, ignore_conflicts=True)
     Stage.objects.filter(pk=stage.pk).update(filled_to=ids[-1])
+    stage.filled_to = ids[-1]
     return len(items), len(ids)
 
 
