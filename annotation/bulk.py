@@ -43,7 +43,8 @@ def insert(model: type[models.Model], fields: Sequence[str], rows: list[tuple[An
         return
     quote = connection.ops.quote_name
     named: list[Any] = [model._meta.get_field(name) for name in fields]
-    others = [field for field in model._meta.concrete_fields if field not in named]
+    writable = [field for field in model._meta.concrete_fields if not field.primary_key]
+    others = [field for field in writable if field not in named]
     rest = tuple(field.get_db_prep_save(field.get_default(), connection) for field in others)
     columns = ", ".join(quote(field.column) for field in [*named, *others])
     marks = ", ".join(["%s"] * (len(named) + len(others)))

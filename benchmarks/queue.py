@@ -325,7 +325,7 @@ def measure(options: argparse.Namespace, prompts: int, home: Path) -> list[dict[
     fill += f"print(json.dumps(bench['set_up']({prompts}, {people}, {options.overlap}, "
     fill += f"{options.ahead})))"
     done = subprocess.run(
-        [sys.executable, "-c", fill], cwd=ROOT, check=True, capture_output=True, text=True
+        [sys.executable, "-c", fill], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
     )
     stages = json.loads(done.stdout.splitlines()[-1])
     return [row(options, prompts, people, stages, home) for people in options.annotators]
@@ -364,7 +364,7 @@ def row(
     check = f"import runpy; bench = runpy.run_path({str(Path(__file__))!r}); import json, django; "
     check += "django.setup(); print(json.dumps(bench['count_wrong']()))"
     wrong = subprocess.run(
-        [sys.executable, "-c", check], cwd=ROOT, check=True, capture_output=True, text=True
+        [sys.executable, "-c", check], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
     )
     return {
         "database": options.database,
