@@ -1,17 +1,34 @@
 """How far along a stage is, and what waits for a person. Reads only."""
 
-from typing import TypedDict
+from collections.abc import Callable
+from typing import TypedDict, TypeVar
 
 from django.core.cache import cache
 from django.db import connection
-from django.db.models import Count, Exists, F, OuterRef, Q
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 
 from annotation.filling import qualifying
-from annotation.models import Item, Membership, Response, Seat, Stage, Submission, User
+from annotation.models import (
+    Item,
+    Membership,
+    Project,
+    Prompt,
+    Response,
+    Seat,
+    Stage,
+    Submission,
+    User,
+)
 from annotation.rounds import WORKED
 
 MANY = 10_000  # counting for a person ends here: the cost of a page must not grow with a project
 FRESH = 20  # seconds for which the work page believes what it counted
+LARGE = 1000  # what takes counting over more rows than this is believed for a while
+ROWS_A_SECOND = 1000  # a stage of so many rows is counted once a second at most, and so on ...
+LONGEST = 300  # ... to this many seconds
+
+T = TypeVar("T")
 
 
 class Progress(TypedDict):
@@ -26,12 +43,36 @@ class Progress(TypedDict):
 
 
 def progress(stage: Stage) -> Progress:
-    """Counts over the whole stage, for its page; O(items)."""
+    """Counts over the whole stage: O(items), so those of a large one are believed for a while."""
+    return _believed(f"progress:{stage.pk}", lambda: _progress(stage), lambda found: found["items"])
+
+
+def prompts_in(project: Project) -> int:
+    """How many prompts of the project are in use."""
+
+    def count() -> int:
+        return project.prompts.live().filter(retired=None).count()
+
+    return _believed(f"prompts:{project.pk}", count, lambda found: found)
+
+
+def _believed(key: str, count: Callable[[], T], rows: Callable[[T], int]) -> T:
+    """What was counted, kept longer the more there was to count."""
+    known: T | None = cache.get(key)
+    if known is None:
+        known = count()
+        if rows(known) >= LARGE:
+            cache.set(key, known, min(rows(known) / ROWS_A_SECOND, LONGEST))
+    return known
+
+
+def _progress(stage: Stage) -> Progress:
+    in_use = Prompt.objects.filter(pk=OuterRef("prompt"), retired__isnull=True)
     items = Item.objects.filter(stage=stage).aggregate(
         items=Count("pk"),
         done=Count("pk", filter=Q(done__gte=F("needed"))),
         open=Count("pk", filter=Q(open=True)),
-        flagged=Count("pk", filter=Q(flagged=True)),
+        flagged=Count("pk", filter=Q(Exists(in_use), flagged=True)),
     )
     to_come = qualifying(stage).filter(pk__gt=stage.filled_to).count() if _is_worked(stage) else 0
     states = dict(
@@ -84,22 +125,34 @@ def left_about(stage: Stage, user: User, finished: int) -> int:
     return max(left - (finished - then), 0)
 
 
+def _left(stage: Stage, user: User, finished: int) -> int:
+    """As `left_about` where there is much to count, else as `left_for`."""
+    key = f"left:{stage.pk}:{user.pk}"
+    known = cache.get(key)
+    if known is None or max(known) < LARGE:
+        known = (left_for(stage, user), finished)
+        cache.set(key, known, FRESH)
+    left, then = known
+    return max(left - (finished - then), 0)
+
+
 def waiting_for(user: User) -> list[tuple[Stage, int]]:
     """The stages in which work waits for this person, with how much: (stage, left)."""
-    seats = Seat.objects.filter(stage=OuterRef("pk"), user=user, assigned=True)
+    mine = Seat.objects.filter(stage=OuterRef("pk"), user=user)
     member = Membership.objects.filter(user=user, is_active=True).values("workspace")
     stages = (
         Stage.objects.filter(
-            Q(open_to_all=True) | Exists(seats),
+            Q(open_to_all=True) | Exists(mine.filter(assigned=True)),
             kind__in=WORKED,
             state=Stage.State.OPEN,
             project__archived__isnull=True,
             project__workspace__in=member,
         )
         .select_related("project__workspace")
+        .annotate(finished=Coalesce(Subquery(mine.values("submitted")), 0))
         .order_by("project__name", "project_id", "position", "pk")
     )
-    counted = [(stage, left_for(stage, user)) for stage in stages]
+    counted = [(stage, _left(stage, user, stage.finished)) for stage in stages]
     return [(stage, left) for stage, left in counted if left]
 
 

@@ -3,13 +3,13 @@
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
 
-from annotation import access, queue
-from annotation.models import Import, Project, Role, Stage, Submission, Workspace
+from annotation import access, pace, progress, queue, turns
+from annotation.models import Import, Project, Role, Seat, Stage, Submission, User, Workspace
+from annotation.templatetags.turns import active
 
 UNDER_WAY = [Import.State.QUEUED, Import.State.RUNNING]
 
@@ -29,9 +29,68 @@ def overview(projects: list[Project]) -> list[dict[str, Any]]:
 
 
 def _projects(workspace: Workspace, archived: bool = False) -> list[Project]:
-    live = Q(prompts__retired=None) & (Q(prompts__batch=None) | Q(prompts__batch__state="done"))
-    rows = workspace.projects.filter(archived__isnull=not archived)
-    return list(rows.annotate(prompt_count=Count("prompts", filter=live)).order_by("name"))
+    rows = workspace.projects.filter(archived__isnull=not archived).order_by("name")
+    projects = list(rows)
+    for project in projects:
+        project.prompt_count = progress.prompts_in(project)  # type: ignore[attr-defined]
+    return projects
+
+
+def _my_stages(
+    workspace: Workspace, user: User, waiting: list[tuple[Stage, int]]
+) -> list[dict[str, Any]]:
+    """Where the person works or has worked in the workspace, and where work waits for them."""
+    left = {stage.pk: (stage, count) for stage, count in waiting}
+    seats = Seat.objects.filter(user=user, stage__project__workspace=workspace)
+    rows: dict[int, dict[str, Any]] = {
+        pk: {"stage": stage, "left": count} for pk, (stage, count) in left.items()
+    }
+    for seat in seats.filter(stage__project__archived=None).select_related("stage__project"):
+        row = rows.setdefault(seat.stage_id, {"stage": seat.stage, "left": 0})
+        row["seat"] = seat
+    worked = [row for row in rows.values() if row["left"] or _did(row.get("seat"))]
+    return sorted(worked, key=lambda row: (row["stage"].project.name, row["stage"].position))
+
+
+def _did(seat: Seat | None) -> bool:
+    return seat is not None and bool(seat.submitted or seat.skipped)
+
+
+def _mine(workspace: Workspace, user: User, waiting: list[tuple[Stage, int]]) -> dict[str, Any]:
+    """The person's own work: where, what came back, at which pace. Nothing for who has none."""
+    stages = _my_stages(workspace, user, waiting)
+    seated = [row["stage"] for row in stages if "seat" in row]
+    if not seated:
+        return {"my_stages": stages}
+    mine = pace.mine(user)
+    return {
+        "my_stages": stages,
+        "to_complete": turns.to_complete(seated, user),
+        "expired": turns.came_back(workspace, user),
+        "reopened": turns.reopened(workspace, user),
+        "pace": mine,
+        "charts": _charts(mine.days),
+        "newest_first": mine.days[::-1],
+    }
+
+
+def _charts(days: list[pace.Day]) -> list[tuple[str, str, list[tuple[Any, Any, str]]]]:
+    """(what, the most of it, [(bar, day, what it says)])."""
+    series = [
+        ("Items", [day.items for day in days], lambda n: f"{n} item{'' if n == 1 else 's'}"),
+        ("Active time", [day.seconds for day in days], active),
+    ]
+    return [
+        (
+            what,
+            said(max(values)),
+            [
+                (bar, day.date, said(value))
+                for bar, day, value in zip(pace.bars(values), days, values, strict=True)
+            ],
+        )
+        for what, values, said in series
+    ]
 
 
 def _current(request: HttpRequest, workspaces: list[Workspace]) -> Workspace:
@@ -62,11 +121,13 @@ def home(request: HttpRequest) -> HttpResponse:
     current = _current(request, workspaces)
     access.enter(request, current)
     request.session["workspace"] = current.slug
-    waiting = queue.waiting_for(request.user)  # type: ignore[arg-type]
+    user: User = request.user  # type: ignore[assignment]
+    waiting = queue.waiting_for(user)
     context: dict[str, Any] = {
         "workspaces": workspaces,
         "waiting": waiting,
         "continue": _where_they_were(request, waiting),
+        **_mine(current, user, waiting),
     }
     if request.role >= Role.LEAD:  # type: ignore[attr-defined]
         context["projects"] = overview(_projects(current))

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import access, markdown
+from annotation import access, markdown, progress
 from annotation import projects as acts
 from annotation.forms.projects import GuidelinesForm, ProjectForm, ProjectSettingsForm
 from annotation.models import Import, Project, Role, Stage
@@ -42,7 +42,7 @@ def project(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "project": found,
         "guideline": found.guidelines,
-        "prompts": found.prompts.live().filter(retired=None).count(),
+        "prompts": progress.prompts_in(found),
         "people": found.workspace.memberships.filter(is_active=True).count(),
         "stages": stages,
         "submitted": sum(row["progress"]["submitted"] for row in stages),

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import access, markdown, queue, ratings
+from annotation import access, markdown, pace, queue, ratings
 from annotation import projects as acts
 from annotation.errors import Refused
 from annotation.flagged import flagged
@@ -47,7 +47,11 @@ def stage_new(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 def stage(request: HttpRequest, pk: int) -> HttpResponse:
     found = _fetch(request, pk, Role.REVIEWER)
-    seats = found.seats.select_related("user").order_by("-submitted", "user__name")
+    seats = list(found.seats.select_related("user").order_by("-submitted", "user__name"))
+    if request.role >= Role.LEAD:  # type: ignore[attr-defined]  # a person's pace is private
+        paces = pace.here(found)
+        for seat in seats:
+            seat.here = paces.get(seat.user_id)  # type: ignore[attr-defined]
     context = {
         "stage": found,
         "project": found.project,
