@@ -36,7 +36,7 @@
     if (!chosen()) refuse(event, "Say first which is better, or that neither is", by("scale").querySelector("input"));
     else if (far() && !by("reason").value.trim()) {
       by("reason").setAttribute("aria-invalid", "true");
-      refuse(event, "A word on why it is so much better, please", by("reason"));
+      refuse(event, "The reason is missing", by("reason"));
     }
   }, true);
   document.addEventListener("work:shown", () => {
