@@ -1,5 +1,6 @@
 """What an annotator may hand in: checked and brought into one shape. Pure."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,6 +9,8 @@ from annotation.errors import Refused
 
 MAX_CHARACTERS = 1_000_000  # of one text
 MAX_DRAFT = 2_000_000  # characters of a draft, all its parts together
+# A word, or one sign of a script that is written without spaces.
+WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+")
 FAR = 4  # the strength of a preference that has to be explained
 
 
@@ -136,7 +139,7 @@ def suggestion_use(suggested: str, text: str) -> str:
     than a fifth of its words are left (counted as a multiset)."""
     if text.replace("\r\n", "\n").strip() == suggested.replace("\r\n", "\n").strip():
         return "kept"
-    before, after = Counter(suggested.split()), Counter(text.split())
+    before, after = (Counter(WORD.findall(each.lower())) for each in (suggested, text))
     left = sum((before & after).values())
     return "edited" if 5 * left >= sum(before.values()) else "discarded"
 
