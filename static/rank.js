@@ -31,7 +31,7 @@
     const before = new Map(cards().map((card) => [card, card.getBoundingClientRect().top])), had = document.activeElement;
     let n = 1;
     const rows = [...placed.map((group) => { const row = [group, `${loose.length ? place(group[0]) : n}${group.length > 1 ? "=" : ""}`]; n += group.length; return row; }), ...loose.map((card) => [[card], "·"])];
-    const moving = !matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const moving = changed && !matchMedia("(prefers-reduced-motion: reduce)").matches;
     list.replaceChildren(...rows.map(([group, label]) => {
       const item = document.createElement("li"), mark = document.createElement("span"), box = document.createElement("div");
       item.className = label === "·" ? "unplaced" : group === placed[0] ? "first" : "";
