@@ -3,11 +3,13 @@
 from typing import Any
 
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 
 from annotation.errors import Refused
 from annotation.models import Project, Stage, User, Workspace
 from annotation.projects import MAX_TAG, MAX_TAGS, TAGS, checked_tags
 
+MAX_GUIDELINES = 100_000  # characters; they come along with every item that is worked on
 # The kinds that annotators can work in today.
 KINDS = [
     (Stage.Kind.WRITE.value, "write: an answer to each prompt"),
@@ -37,6 +39,7 @@ class ProjectForm(forms.Form):
     )
     guidelines = forms.CharField(
         required=False,
+        max_length=MAX_GUIDELINES,
         widget=forms.Textarea(attrs={"class": "tall"}),
         help_text="Markdown. What makes an answer good here? Each later change is a new version, "
         "and each submission records the one in force.",
@@ -53,6 +56,7 @@ class ProjectSettingsForm(forms.ModelForm):
 class GuidelinesForm(forms.Form):
     text = forms.CharField(
         label="Guidelines",
+        max_length=MAX_GUIDELINES,
         widget=forms.Textarea(attrs={"class": "tall"}),
         help_text="Markdown. Saved as a new version; earlier submissions keep theirs.",
     )
@@ -170,6 +174,9 @@ class StageForm(forms.ModelForm):
 
     def __init__(self, *args: Any, workspace: Workspace, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name, least, most in (("overlap", 1, 32_767), ("max_answers", 2, 9)):
+            self.fields[name].validators += [MinValueValidator(least), MaxValueValidator(most)]
+            self.fields[name].widget.attrs.update(min=least, max=most)
         people = self.fields["people"]
         assert isinstance(people, _People)
         people.queryset = User.objects.filter(
@@ -205,8 +212,8 @@ class StageForm(forms.ModelForm):
             self.add_error("people", "Tick at least one person, or let everyone work here.")
         kind = cleaned.get("kind") or self.instance.kind
         for name in self.other_kinds(kind):  # what stands in a field that was hidden is not judged
-            if self.errors.pop(name, None):
-                cleaned[name] = self.fields[name].initial
+            self.errors.pop(name, None)
+            cleaned.pop(name, None)
         if cleaned.get("source") == Stage.Source.ORIGIN and not cleaned.get("source_name"):
             self.add_error("source_name", "Name the author or the model.")
         return cleaned

@@ -98,10 +98,10 @@ def rearranged(rows: list[Row], act: str, stage: Stage) -> tuple[list[Row], str,
     if what == "add":
         return [*rows, blank(stage)], f"{len(rows)}-title", f"Question {len(rows) + 1} added"
     if what == "restore":
-        back = [row_of(q) for q in stage.rubric if q["key"] == rest]
-        there = any(row["key"] == rest for row in rows)
-        rows += [] if there else back
-        return rows, f"{len(rows) - 1}-title", f"Asked again, as question {len(rows)}"
+        back = [row_of(question) for question in stage.rubric if question["key"] == rest]
+        if not back or any(row["key"] == rest for row in rows):
+            return rows, "", ""
+        return rows + back, f"{len(rows)}-title", f"Asked again, as question {len(rows) + 1}"
     place, _, option = rest.partition("-")
     if not place.isdecimal() or len(place) > 3 or int(place) >= len(rows):
         return rows, "", ""

@@ -134,7 +134,7 @@ def test_only_the_named_people_work_there(as_user, cast):
     [
         ({"overlap": 0}, "overlap"),
         ({"everyone": "no"}, "Tick at least one person"),
-        ({"source": "origin"}, "Name the author"),
+        ({"kind": "correct", "source": "origin"}, "Name the author"),
         ({"max_answers": 10}, "max_answers"),
         ({"kind": "chat"}, "Select a valid choice"),
         ({"people": "99999", "everyone": "no"}, "Select a valid choice"),
