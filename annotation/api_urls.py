@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from annotation import api, api_imports
+from annotation import api, api_imports, api_order
 
 urlpatterns: list[URLPattern] = [
     path("projects/", api.Projects.as_view(), name="api-projects"),
@@ -12,6 +12,8 @@ urlpatterns: list[URLPattern] = [
     path("projects/<int:pk>/submissions/", api.Submissions.as_view(), name="api-submissions"),
     path("projects/<int:pk>/imports/", api_imports.Imports.as_view(), name="api-imports"),
     path("stages/<int:pk>/", api.OneStage.as_view(), name="api-stage"),
+    path("stages/<int:pk>/order/", api_order.StageOrder.as_view(), name="api-stage-order"),
+    path("stages/<int:pk>/priority/", api_order.StagePriority.as_view(), name="api-stage-priority"),
     path("prompts/<int:pk>/", api.OnePrompt.as_view(), name="api-prompt"),
     path("submissions/<int:pk>/", api.OneSubmission.as_view(), name="api-submission"),
     path("imports/<int:pk>/", api_imports.OneImport.as_view(), name="api-import"),

@@ -53,13 +53,23 @@ def _shown(project: Project, show: str) -> "QuerySet[Prompt]":
     return prompts
 
 
+def chosen(project: Project, search: str, show: str, most: int) -> list[int]:
+    """The ids of all that a page's search and filter match; one more than `most` if there are."""
+    prompts = _searched(project, search, show if show in dict(SHOWS) else "")
+    return list(prompts.order_by("pk").values_list("pk", flat=True)[: most + 1])
+
+
+def _searched(project: Project, search: str, show: str) -> "QuerySet[Prompt]":
+    prompts = _shown(project, show)
+    search = search.replace("\0", "")  # which PostgreSQL does not take
+    return matching(prompts, search) if search else prompts
+
+
 def page(*, project: Project, search: str, show: str, after: str, before: str) -> Page:
     """One page in order of arrival; what is no number pages from the start."""
     show = show if show in dict(SHOWS) else ""
-    prompts = _shown(project, show)
-    search = search.replace("\0", "")  # which PostgreSQL does not take
-    if search:
-        prompts = matching(prompts, search)
+    search = search.replace("\0", "")
+    prompts = _searched(project, search, show)
     end, start = row_number(before), row_number(after)
     backwards = end is not None
     if backwards:

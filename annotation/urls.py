@@ -44,6 +44,7 @@ urlpatterns: list[URLPattern] = [
     path("projects/<int:pk>/guidelines/edit/", projects.guidelines_edit, name="guidelines_edit"),
     path("projects/<int:pk>/stages/new/", stages.stage_new, name="stage_new"),
     path("projects/<int:pk>/prompts/", prompts.prompts, name="prompts"),
+    path("projects/<int:pk>/prompts/priority/", prompts.prompts_priority, name="prompts_priority"),
     path("projects/<int:pk>/prompts/new/", prompts.prompt_new, name="prompt_new"),
     path("projects/<int:pk>/imports/", imports.imports, name="imports"),
     path("projects/<int:pk>/export.jsonl", imports.export, name="export"),
