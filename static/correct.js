@@ -8,7 +8,7 @@
     const steps = window.wordDiff(original.value, text.value), nodes = [];
     let taken = 0, put = 0;
     for (const [kind, words] of steps) {
-      if (kind === "same") { nodes.push(document.createTextNode(words)); continue; }
+      if (kind === "same") { nodes.push(words); continue; }
       const node = document.createElement(kind);
       node.textContent = words;
       nodes.push(node);
@@ -28,4 +28,16 @@
   document.addEventListener("input", soon);
   document.addEventListener("draft:restored", soon);
   document.addEventListener("work:shown", () => { shown = null; show(); });
+
+  // The reasons by Shift and a digit; event.code, because Shift turns digits into signs.
+  document.addEventListener("keydown", (event) => {
+    const digit = /^Digit([1-9])$/.exec(event.code)?.[1];
+    if (!digit || !event.shiftKey || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || localStorage.getItem("annotune:letters") === "off") return;
+    if (document.querySelector(".sheet:popover-open") || event.target.closest?.("textarea, input:not([type=radio], [type=checkbox])")) return;
+    const chip = document.querySelectorAll("#reasons input")[digit - 1];
+    if (!chip) return;
+    event.preventDefault();
+    chip.click();
+    document.getElementById("said").textContent = `${chip.value}${chip.checked ? "" : " taken off"}`;
+  });
 })();

@@ -1,117 +1,170 @@
-// The work page: keys, submit-and-next, word count, preview. It works without; this makes it quick.
+// The work page: keys, submit-and-next, where the focus goes. It works without; this makes it quick.
 (() => {
   const by = (id) => document.getElementById(id);
   const TEXT = "textarea, select, [contenteditable], input:not([type=radio], [type=checkbox], [type=hidden])";
   const inText = (node) => node.closest?.(TEXT) && !node.readOnly;
-  const letters = () => localStorage.getItem("annotune:letters") !== "off";
+  const kept = (name) => localStorage.getItem(`annotune:${name}`) !== "off";
+  const letters = () => kept("letters") && kept("keys");
   const sheet = () => document.querySelector(".sheet:popover-open");
+  const ACTS = ["work-form", "skip-form", "undo-form"];
+  let act = ""; // what was asked of the server last: the id of its form
+
+  const announce = (words) => { const place = by("announce"); if (place) { place.textContent = ""; requestAnimationFrame(() => { place.textContent = words; }); } };
+  const heading = () => { const node = document.querySelector("#main h1"); if (node) node.tabIndex = -1; return node; };
+  const fine = () => matchMedia("(pointer: fine)").matches;
 
   function begin() {
     window.draft.begin();
-    for (const node of document.querySelectorAll(".only-script, #preview-switch, #revert")) node.hidden = false;
+    for (const node of document.querySelectorAll(".only-script, #preview-switch")) node.hidden = false;
     for (const node of document.querySelectorAll(".only-plain")) node.hidden = true;
-    count();
+    if (by("skip-form")) by("skip-form").noValidate = true; // its message stands beside the reasons
     document.dispatchEvent(new CustomEvent("work:shown"));
-    const text = by("text");
-    if (text && by("work")?.dataset.kind === "write" && matchMedia("(pointer: fine)").matches) text.focus({ preventScroll: true });
+    showKeys();
+    // What was refused first, then the editor where there is nothing else to do, then the top.
+    const wrong = document.querySelector("#work-form [aria-invalid=true], #work-form fieldset:has(.errorlist) input");
+    const editor = by("work")?.dataset.kind === "write" && fine() && by("text");
+    if (wrong) wrong.focus();
+    else if (!document.activeElement || document.activeElement === document.body) (editor || heading())?.focus({ preventScroll: true });
   }
 
-  function count() {
-    const text = by("text"), place = by("count");
-    if (!text || !place) return;
-    const words = text.value.match(/[\p{L}\p{N}][\p{L}\p{N}'’_-]*/gu)?.length ?? 0;
-    place.textContent = `${words.toLocaleString()} word${words === 1 ? "" : "s"} · ${text.value.length.toLocaleString()} characters`;
+  function showKeys() {
+    document.documentElement.dataset.keys = kept("keys") ? "on" : "off";
+    for (const node of document.querySelectorAll(".top kbd, #work kbd")) if ([...node.textContent].length === 1 && !/[↵]/.test(node.textContent)) node.hidden = !letters();
   }
 
-  async function preview() {
-    const panel = by("preview"), button = by("preview-switch"), text = by("text");
-    if (!panel || !button) return;
-    const open = panel.hidden;
-    if (open) {
-      const body = new URLSearchParams(new FormData(by("work-form")));
-      const answer = await fetch(button.dataset.preview, { method: "POST", body });
-      if (!answer.ok) return;
-      panel.innerHTML = await answer.text(); // sanitised by the server
-    }
-    panel.hidden = !open; text.hidden = open;
-    button.setAttribute("aria-pressed", String(open));
-    if (!open) text.focus();
+  // The focus leaves a text for the part that holds it, never for nowhere.
+  function leave(node) {
+    const part = node.closest(".answer, .sheet") ?? document.querySelector(".answer");
+    if (!part) return node.blur();
+    part.tabIndex = -1;
+    part.focus({ preventScroll: true });
   }
+  const conflict = (choice) => document.querySelector(`#conflict [data-conflict=${choice}]`)?.click();
 
   const KEYS = {
     s: () => by("skip-open")?.click(),
     n: () => by("no-change")?.click(),
+    r: () => by("revert")?.click(),
+    p: () => by("preview-switch")?.click(),
     u: () => by("undo")?.click(),
     f: () => by("flag")?.click(),
     g: () => by("guidelines")?.togglePopover(),
+    m: () => conflict("mine"),
+    o: () => conflict("theirs"),
+    j: () => conflict("both"),
     "?": () => by("keys")?.togglePopover(),
-    e: () => by("text")?.focus(),
+    e: () => { const text = by("text"); if (text?.hidden) by("preview-switch")?.click(); else text?.focus(); },
   };
+
+  // All keys off: nothing but Ctrl+Enter and what the browser itself does reaches any script here.
+  addEventListener("keydown", (event) => {
+    if (kept("keys") || !by("work") || (event.key === "Enter" && (event.ctrlKey || event.metaKey))) return;
+    event.stopImmediatePropagation();
+  }, true);
 
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.isComposing) return;
     const command = event.ctrlKey || event.metaKey, open = sheet();
-    const is = (letter) => event.key.toLowerCase() === letter;
+    const is = (letter) => event.key.toLowerCase() === letter || (event.code === `Key${letter.toUpperCase()}` && !/^[a-z]$/i.test(event.key));
     if (command && event.key === "Enter") {
       event.preventDefault();
       const form = open?.querySelector("form") ?? by("work-form");
       if (form) form.requestSubmit(form.id === "work-form" ? by("submit") : undefined);
-    } else if (command && event.shiftKey && is("p") && by("preview-switch")) { event.preventDefault(); preview(); }
+    } else if (command && event.shiftKey && is("p") && by("preview-switch")) { event.preventDefault(); by("preview-switch").click(); }
     else if (command && is("s")) { event.preventDefault(); window.draft.change(); window.draft.save(); }
     else if (command && is("z") && !event.shiftKey && !inText(event.target)) { event.preventDefault(); by("undo")?.click(); }
     else if (command || event.altKey) return;
-    else if (event.key === "Escape" && !open && inText(event.target)) event.target.blur();
+    else if (event.key === "Escape" && !open && inText(event.target)) leave(event.target);
     else if (inText(event.target)) return;
-    else if (open?.id === "skip" && /^[1-5]$/.test(event.key)) {
+    else if (open?.id === "skip" && /^[1-9]$/.test(event.key)) {
+      const reason = open.querySelectorAll("[name=reason]")[event.key - 1];
+      if (!reason) return;
       event.preventDefault();
-      open.querySelectorAll("[name=reason]")[event.key - 1].click();
+      reason.focus(); reason.click();
     } else if (open && !"g?".includes(event.key)) return;
-    else if (letters() && KEYS[event.key]) { event.preventDefault(); KEYS[event.key](); }
-  });
-
-  document.addEventListener("click", (event) => {
-    if (event.target.closest("#preview-switch")) preview();
-    if (event.target.closest("#revert")) {
-      by("text").value = by("original").value;
-      by("work-form").dispatchEvent(new Event("input", { bubbles: true }));
+    else if (letters() && !event.repeat) {
+      const name = Object.keys(KEYS).find((each) => (each === "?" ? event.key === "?" : !event.shiftKey && is(each)));
+      if (name) { event.preventDefault(); KEYS[name](); }
     }
   });
-  document.addEventListener("input", (event) => { if (event.target.id === "text" || event.target.id === "work-form") count(); });
-  document.addEventListener("draft:restored", count);
-  document.addEventListener("change", (event) => {
-    if (event.target.id === "letters") localStorage.setItem("annotune:letters", event.target.checked ? "on" : "off");
-  });
 
-  // A save on its way would make the submit stale: wait for it, then send.
-  document.addEventListener("htmx:confirm", (event) => {
-    if (!["work-form", "skip-form", "undo-form"].includes(event.target.id)) return;
-    if (event.target.dataset.sending) return event.preventDefault();
-    event.preventDefault();
-    event.target.dataset.sending = "1";
-    window.draft.stop();
-    Promise.resolve(window.draft.busy()).then(() => { window.draft.stop(); event.detail.issueRequest(true); });
+  document.addEventListener("change", (event) => {
+    if (event.target.id === "letters" || event.target.id === "all-keys") {
+      localStorage.setItem(event.target.id === "letters" ? "annotune:letters" : "annotune:keys", event.target.checked ? "on" : "off");
+      showKeys();
+    }
+    if (event.target.name === "reason") by("skip-error")?.replaceChildren();
   });
+  // "No change needed" says that the original stands: it must not throw away what was changed.
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("#no-change") || by("text").value === by("original").value) return;
+    event.preventDefault();
+    window.draft.trouble("You have changed the text. Submit your correction, or revert it first; then say “No change needed”.");
+    by("text").focus();
+  }, true);
+  document.addEventListener("input", (event) => { if (event.target.id === "text" && by("no-change")) window.draft.trouble(); });
+
+  // A save on its way would make the submit stale: wait for it, then send. What a skip or an undo
+  // would leave behind is saved before.
+  document.addEventListener("htmx:confirm", (event) => {
+    const form = event.target;
+    if (!ACTS.includes(form.id)) return;
+    event.preventDefault();
+    if (form.dataset.sending) return;
+    if (form.id === "skip-form" && !form.querySelector("[name=reason]:checked")) {
+      by("skip-error").textContent = "Choose a reason first.";
+      return form.querySelector("[name=reason]").focus();
+    }
+    form.dataset.sending = "1";
+    (async () => {
+      await window.draft.busy();
+      if (form.id !== "work-form" && window.draft.dirty) await window.draft.save();
+      if (window.draft.loggedOut && !(await window.draft.renew())) return delete form.dataset.sending;
+      if (form.id !== "work-form" && window.draft.disputed()) { delete form.dataset.sending; return window.draft.trouble("Choose between the two versions first."); }
+      window.draft.loggedOut = false;
+      window.draft.stop();
+      act = form.id;
+      event.detail.issueRequest(true);
+    })();
+  });
+  const failed = (words, link) => { window.draft.change(); window.draft.say("Kept in this browser", true); window.draft.trouble(words, link); };
   document.addEventListener("htmx:afterRequest", (event) => { delete event.target.dataset?.sending; });
   document.addEventListener("htmx:beforeSwap", (event) => {
     const { xhr, target } = event.detail;
     if (target.id !== "work") return;
-    const ours = xhr.responseText.includes('id="work"');
+    const ours = xhr.responseText.includes('id="work"'), out = !ours && (xhr.status < 400 || xhr.status === 403);
+    event.detail.shouldSwap = ours;
+    event.detail.isError = !ours;
     if (ours) {
-      if (xhr.status < 400 && event.detail.requestConfig?.elt?.id === "work-form") window.draft.forget();
-      event.detail.shouldSwap = true;
-      event.detail.isError = false;
+      window.draft.trouble();
+      if (xhr.status >= 400 || event.detail.requestConfig?.elt?.id !== "work-form") return;
+      window.draft.forget();
+      document.dispatchEvent(new CustomEvent("work:done", { detail: window.draft.form.elements.submission.value }));
     } else { // logged out, or no longer a member: nothing of the page is lost
-      event.detail.shouldSwap = false;
-      event.detail.isError = true;
-      window.draft.change();
-      window.draft.say(xhr.status < 400 ? "You were logged out. Log in in another tab, then submit again." : `Not sent (${xhr.status}). Your work is kept here: try again.`, true);
+      window.draft.loggedOut = out;
+      if (out) failed("Not sent: you are logged out. Your work is kept here. Log in, then submit again.", { href: "/login/", label: "Log in in a new tab" });
+      else failed(`Not sent: the server answered ${xhr.status}. Your work is kept in this browser; try again.`);
     }
   });
   for (const name of ["htmx:sendError", "htmx:timeout"])
-    document.addEventListener(name, () => { window.draft.change(); window.draft.say("Not sent: no connection. Your work is kept in this browser.", true); });
-  document.addEventListener("htmx:load", (event) => { if (event.detail.elt.id === "work") begin(); });
+    document.addEventListener(name, () => failed("Not sent: no connection. Your work is kept in this browser. Submit again when you are back."));
+
+  const DONE = { "work-form": "Submitted.", "skip-form": "Skipped." };
+  document.addEventListener("htmx:load", (event) => {
+    if (event.detail.elt.id === "flag-form") return announce(by("flag").getAttribute("aria-pressed") === "true" ? "Flagged for the lead." : "No longer flagged.");
+    if (event.detail.elt.id !== "work") return;
+    const before = act;
+    act = "";
+    if (document.activeElement && document.activeElement !== document.body && !document.activeElement.isConnected) document.activeElement.blur();
+    begin();
+    if (!before) return;
+    const notice = document.querySelector("#work .notice[role=alert], #work-form .errorlist");
+    if (notice) announce(notice.textContent);
+    else if (before === "undo-form") announce("Taken back. It is yours to change.");
+    else announce(`${DONE[before]} ${by("work-form") ? "Next item." : "That was the last one."}`);
+  });
   document.addEventListener("DOMContentLoaded", () => {
-    if (by("letters")) by("letters").checked = letters();
+    for (const [id, name] of [["letters", "letters"], ["all-keys", "keys"]]) if (by(id)) by(id).checked = kept(name);
     begin();
   });
 })();
