@@ -56,8 +56,10 @@ window.answers = (() => {
   }
   const more = (part) => part.classList.toggle("more", part.scrollHeight - part.clientHeight - part.scrollTop > 8);
   function toggle(what, words) {
+    const card = current(), top = card.getBoundingClientRect().top;
     localStorage.setItem(kept(what), on(what) ? "off" : "on");
     settle();
+    scrollBy({ top: card.getBoundingClientRect().top - top, behavior: "instant" }); // it stays where the eye is
     say(on(what) ? words[0] : words[1]);
   }
   const STEP = ["The answers scroll together", "Each answer scrolls by itself"], EXPAND = ["The answers are shown whole", "Long answers are cut to a height"];
@@ -152,6 +154,13 @@ window.answers = (() => {
     look(where);
   }
 
+  // Where a new item begins: at what was refused, else at the first answer.
+  function arrive() {
+    const wrong = document.querySelector(".answer [aria-invalid=true]");
+    look(wrong ?? cards()[0]);
+    if (wrong) requestAnimationFrame(() => look(wrong)); // the swap scrolls to the top after us
+  }
+
   function better() {
     if (!by("better-box")) return;
     by("better-box").open = true;
@@ -185,5 +194,5 @@ window.answers = (() => {
   addEventListener("resize", settle);
   document.addEventListener("work:shown", () => { marked = []; base = null; last = null; settle(); });
 
-  return { box, cards, text, name, say, key, focused, current, look, refuse };
+  return { box, cards, text, name, say, key, focused, look, refuse, arrive };
 })();

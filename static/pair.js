@@ -1,12 +1,13 @@
 // Compare two answers: the steps of the scale by key, the reason that the strongest steps need.
 (() => {
-  const { cards, focused, look, refuse, say, key, text } = window.answers;
+  const { arrive, cards, focused, look, refuse, say, key, text } = window.answers;
   const by = (id) => document.getElementById(id);
   const chosen = () => by("scale")?.querySelector(":checked");
   const far = () => ["4", "-4"].includes(chosen()?.value);
 
   function choose(radio) {
     if (!radio.checked) radio.click();
+    (far() ? by("reason") : by("scale")).scrollIntoView({ block: "nearest" });
     say(`${radio.closest("label").querySelector("span").textContent}${far() && !by("reason").value.trim() ? ". A reason is needed" : ""}`);
   }
   function ready() {
@@ -42,7 +43,7 @@
   document.addEventListener("work:shown", () => {
     if (!by("pair")) return;
     ready();
-    look(document.querySelector(".answer [aria-invalid=true]") ?? cards()[0]);
+    arrive();
   });
   document.addEventListener("draft:restored", ready);
 })();

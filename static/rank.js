@@ -1,7 +1,7 @@
 // Rank by digits, arrows, drag and buttons. The radios in each card hold the places: without this
 // script they are the form; with it, the list shows what they say, best first, ties side by side.
 (() => {
-  const { focused, key, look, refuse, say, text } = window.answers;
+  const { arrive, focused, key, look, refuse, say, text } = window.answers;
   const cards = () => [...document.querySelectorAll("#ranks .card")];
   const byLetter = (a, b) => a.dataset.letter.localeCompare(b.dataset.letter);
   const places = (card) => card.querySelectorAll(".places input");
@@ -28,10 +28,10 @@
     const scrolled = cards().map((card) => [text(card), text(card).scrollTop]); // lost where a card moves
     const placed = groups(), loose = unplaced();
     if (!loose.length) number(placed);
-    const before = new Map(cards().map((card) => [card, card.getBoundingClientRect().top])), had = document.activeElement;
+    const top = (card) => card.getBoundingClientRect().top + scrollY, before = new Map(cards().map((card) => [card, top(card)])), had = document.activeElement;
+    for (const card of cards()) for (const going of card.getAnimations()) going.finish();
     let n = 1;
     const rows = [...placed.map((group) => { const row = [group, `${loose.length ? place(group[0]) : n}${group.length > 1 ? "=" : ""}`]; n += group.length; return row; }), ...loose.map((card) => [[card], "·"])];
-    const moving = changed && !matchMedia("(prefers-reduced-motion: reduce)").matches;
     list.replaceChildren(...rows.map(([group, label]) => {
       const item = document.createElement("li"), mark = document.createElement("span"), box = document.createElement("div");
       item.className = label === "·" ? "unplaced" : group === placed[0] ? "first" : "";
@@ -41,14 +41,16 @@
       item.append(mark, box);
       return item;
     }));
-    for (const [part, top] of scrolled) part.scrollTop = top;
+    for (const [part, kept] of scrolled) part.scrollTop = kept;
     if (had && list.contains(had)) had.focus({ preventScroll: true });
     for (const card of cards()) {
       card.querySelector(".moves").hidden = false;
       card.setAttribute("aria-label", `Answer ${card.dataset.letter}, ${words(card)}`);
-      const moved = before.get(card) - card.getBoundingClientRect().top;
-      if (moved && moving) card.animate([{ transform: `translateY(${moved}px)` }, { transform: "none" }], { duration: 160, easing: "ease-out" });
     }
+    if (changed && !matchMedia("(prefers-reduced-motion: reduce)").matches)
+      requestAnimationFrame(() => { // after the page was scrolled to where the card is now
+        for (const [card, was] of before) if (was !== top(card)) card.animate([{ transform: `translateY(${was - top(card)}px)` }, { transform: "none" }], { duration: 160, easing: "ease-out" });
+      });
     document.getElementById("submit")?.setAttribute("aria-disabled", String(loose.length > 0));
     if (!loose.length) list.classList.remove("asked");
     if (said) tell(said, loose.length);
@@ -204,7 +206,7 @@
   document.addEventListener("work:shown", () => {
     if (!document.getElementById("ranks")) return;
     draw({ changed: false });
-    look(document.querySelector(".answer [aria-invalid=true]") ?? cards()[0]);
+    arrive();
   });
   document.addEventListener("draft:restored", () => draw({ changed: false }));
 })();
