@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from annotation import markdown
+from annotation.history import FLAGS
 from annotation.models import Response, Stage, Submission, SubmissionVersion
 from annotation.word_diff import word_diff
 from annotation.work_form import LETTERS
@@ -188,7 +189,8 @@ def timeline(turn: Submission) -> list[Event]:
             texts=changed,
         )
         events.append(event)
-        facts, texts = content.facts, {**texts, **dict(content.texts)}
+        if version.event not in FLAGS:
+            facts, texts = content.facts, {**texts, **dict(content.texts)}
     return events[::-1]
 
 

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from annotation import access, desk, markdown, queue, submissions, work_form, work_page
 from annotation.desk import Desk
 from annotation.errors import Refused
+from annotation.history import record
 from annotation.models import Submission
 
 LATE = (
@@ -153,9 +154,11 @@ def work_skip(request: HttpRequest, pk: int) -> HttpResponse:
 def work_flag(request: HttpRequest, pk: int) -> HttpResponse:
     """On the lead's list, or off it again."""
     seated = _desk(request, pk)
-    item = _submission(request, seated).item
+    turn = _submission(request, seated)
+    item = turn.item
     item.flagged = not item.flagged
     queue.flag(item.pk, item.flagged)
+    record(turn, "flag" if item.flagged else "unflag", seated.user)
     if request.htmx:  # type: ignore[attr-defined]
         context = {"item": item, "stage": seated.stage}
         return render(request, "annotation/_work_flag.html", context)

@@ -37,6 +37,22 @@ def skipped_stage(item: Item) -> str:
     return url("stage", item.stage_id)
 
 
+def test_the_list_says_who_pressed_the_flag(as_user, cast) -> None:
+    make_prompt(cast.project)
+    stage = make_stage(cast.project, overlap=2)
+    for user in (cast.ana, cast.bea):
+        turn = queue.claim(stage, user)
+        as_user(user).post(url("work_flag", stage.pk), {"submission": turn.pk})  # on, then off
+    assert "flagged it" not in as_user(cast.lee).get(url("stage", stage.pk)).content.decode()
+    as_user(cast.bea).post(url("work_flag", stage.pk), {"submission": turn.pk})
+    page = as_user(cast.lee).get(url("stage", stage.pk)).content.decode()
+    assert "Bea flagged it" in page
+    submissions.submit(submission=turn, user=cast.bea, content={"text": "Yes."})
+    assert list(turn.history.order_by("pk").values_list("event", flat=True)) == [
+        *("unflag", "flag", "submit"),
+    ]
+
+
 def test_put_back_it_goes_to_those_who_have_not_skipped_it(as_user, cast, skipped) -> None:
     lee = as_user(cast.lee)
     page = lee.post(url("item_release", skipped.pk), follow=True).content.decode()
