@@ -71,8 +71,8 @@ def project(workspace: Workspace, name: str, answers: int, texts: list[str] = DI
         Record(
             messages=[{"role": "user", "content": text}],
             external_id=f"{n} <b>'\"" if text in DIRTY else "",
-            system=text,
-            context=text,
+            system=text if text in DIRTY else "",
+            context=text if text in DIRTY else "",
             metadata={text[:100]: text[:100]},
             answers=[Answer(f"{text} {k}", author_name=text[:60]) for k in range(answers)],
         )
