@@ -1,11 +1,14 @@
 """Who is in a workspace: the only writer of workspaces, memberships and invitations."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, TypeVar
 
 from django.contrib.auth.tokens import default_token_generator
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.encoding import force_bytes
@@ -17,6 +20,8 @@ from annotation.models import ApiToken, Invitation, Membership, Role, User, Work
 from annotation.models.people import hash_secret
 
 INVITATION_DAYS = 14
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,17 +45,42 @@ def free_slug(name: str, taken: "set[str]", fallback: str, length: int = 50) -> 
     return slug
 
 
+def with_free_slug(
+    make: Callable[[str], T],
+    rows: "QuerySet[Any]",
+    name: str,
+    slug: str | None,
+    fallback: str,
+    length: int = 50,
+) -> T | None:
+    """What `make` makes of a slug that none of `rows` has: the given one, else one of the name.
+
+    None if the given one is taken. Two who make one of the same name at once get one each: where
+    the database refuses the second, it tries the next."""
+    for _ in range(20):
+        taken = set(rows.values_list("slug", flat=True))
+        if slug in taken:
+            return None
+        try:
+            with transaction.atomic():
+                return make(slug or free_slug(name, taken, fallback, length))
+        except IntegrityError:
+            continue
+    raise Refused(f"Many make a {fallback} of this name at once: try again.")
+
+
 @transaction.atomic
 def create_workspace(*, name: str, owner: User | None, slug: str | None = None) -> Workspace:
     """A workspace with its first owner; none for a shell, where `invite` makes one.
 
     Raises Refused if the given slug is taken."""
-    if slug is None:
-        taken = set(Workspace.objects.values_list("slug", flat=True))
-        slug = free_slug(name, taken, "workspace")
-    elif Workspace.objects.filter(slug=slug).exists():
+
+    def make(free: str) -> Workspace:
+        return Workspace.objects.create(name=name, slug=free, salt=f"annotune:{free}")
+
+    workspace = with_free_slug(make, Workspace.objects.all(), name, slug, "workspace")
+    if workspace is None:
         raise Refused(f"The short name “{slug}” is taken: choose another one.")
-    workspace = Workspace.objects.create(name=name, slug=slug, salt=f"annotune:{slug}")
     if owner is not None:
         Membership.objects.create(workspace=workspace, user=owner, role=Role.OWNER)
     return workspace

@@ -12,7 +12,7 @@ from annotation.content import checked_text
 from annotation.errors import Refused
 from annotation.models import GuidelineVersion, Project, Seat, Stage, User, Workspace
 from annotation.ordering import overlap_changed
-from annotation.people import free_slug
+from annotation.people import with_free_slug
 
 # What may be changed in a stage after it is made. The kind may not, nor what is rated: submissions
 # hang on it. The rubric has an act of its own.
@@ -50,14 +50,13 @@ def create_project(
     description: str = "",
 ) -> Project:
     """A project, with its first guidelines if there is text. Refused if the slug is taken."""
-    taken = set(workspace.projects.values_list("slug", flat=True))
-    if slug is None:
-        slug = free_slug(name, taken, "project", length=60)
-    elif slug in taken:
+
+    def make(free: str) -> Project:
+        return workspace.projects.create(name=name, slug=free, description=description)
+
+    project = with_free_slug(make, workspace.projects.all(), name, slug, "project", length=60)
+    if project is None:
         raise Refused(f"A project with the short name “{slug}” is here already: choose another.")
-    project = Project.objects.create(
-        workspace=workspace, name=name, slug=slug, description=description
-    )
     if guidelines.strip():
         add_guidelines(project=project, text=guidelines, author=author)
     return project

@@ -8,6 +8,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from annotation import access, markdown, progress
 from annotation import projects as acts
+from annotation.errors import Refused
 from annotation.forms.projects import GuidelinesForm, ProjectForm, ProjectSettingsForm
 from annotation.models import Import, Project, Role, Stage
 from annotation.text import row_number
@@ -24,13 +25,17 @@ def project_new(request: HttpRequest, slug: str) -> HttpResponse:
     workspace = access.workspace(request, slug, Role.LEAD)
     form = ProjectForm(request.POST or None)
     if form.is_valid():
-        project = acts.create_project(
-            workspace=workspace,
-            author=request.user,  # type: ignore[arg-type]
-            **form.cleaned_data,
-        )
-        messages.success(request, f"{project} is there. It needs prompts and a stage.")
-        return redirect("annotation:project", project.pk)
+        try:
+            project = acts.create_project(
+                workspace=workspace,
+                author=request.user,  # type: ignore[arg-type]
+                **form.cleaned_data,
+            )
+        except Refused as refusal:
+            form.add_error("name", str(refusal))
+        else:
+            messages.success(request, f"{project} is there. It needs prompts and a stage.")
+            return redirect("annotation:project", project.pk)
     return render(request, "annotation/project_new.html", {"form": form})
 
 

@@ -1,13 +1,14 @@
 """Projects and stages: set up, changed, paused, archived."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
-from django.db import connections
+from django.db import IntegrityError, connections
 from django.urls import reverse
 
-from annotation import projects, queue, submissions
+from annotation import people, projects, queue, submissions
 from annotation.errors import Refused
 from annotation.models import Item, Project, Stage, Workspace
 from tests.annotation.factories import make_prompt, make_stage
@@ -224,3 +225,28 @@ def test_guidelines_saved_at_once_get_a_number_each(shared_database) -> None:
     assert errors == []
     numbers = project.guideline_versions.order_by("number").values_list("number", flat=True)
     assert list(numbers) == [1, 2, 3, 4, 5, 6]
+
+
+def test_two_of_one_name_at_once_get_a_slug_each(cast, monkeypatch) -> None:
+    """The second did not see the first when it looked for a free slug: the database refuses it."""
+    real = people.free_slug
+    stale = iter([True])
+
+    def late(name: str, taken: set[str], *rest) -> str:
+        return real(name, set() if next(stale, False) else taken, *rest)
+
+    monkeypatch.setattr(people, "free_slug", late)
+    second = projects.create_project(workspace=cast.acme, name=cast.project.name)
+    assert second.slug == "support-desk-2"
+    stale = iter([True])
+    assert people.create_workspace(name="Acme", owner=cast.lee).slug == "acme-2"
+
+
+def test_a_given_slug_that_is_taken_meanwhile_is_taken(db) -> None:
+    looks = iter([[], ["given"]])
+    rows = SimpleNamespace(values_list=lambda *args, **options: next(looks))
+
+    def make(slug: str) -> None:
+        raise IntegrityError
+
+    assert people.with_free_slug(make, rows, "Name", "given", "project") is None

@@ -9,7 +9,6 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from annotation.models import Workspace
 from training import runs, supervisor
 from training.models import Run
 
@@ -34,22 +33,6 @@ def run_or_path(text: str) -> Run | str:
     if text.isdecimal() or root in Path(text).resolve().parents:
         return find_run(text)
     return text
-
-
-def find_workspace(slug: str | None) -> Workspace:
-    """The workspace named, or the only one. Raises CommandError."""
-    rows = Workspace.objects.order_by("pk")
-    if slug:
-        found = rows.filter(slug=slug).first()
-        if found is None:
-            raise CommandError(f"There is no workspace “{slug}”.")
-        return found
-    first, *rest = rows[:2] or [None]
-    if first is None:
-        raise CommandError("There is no workspace yet: make one in the browser first.")
-    if rest:
-        raise CommandError("There are several workspaces: name one with --workspace.")
-    return first
 
 
 def wait(run: Run, write: Any) -> Run:

@@ -10,23 +10,8 @@ from django.core.validators import validate_email
 
 from annotation import people
 from annotation.errors import Refused
-from annotation.models import Role, Workspace
-
-
-def find_workspace(slug: str | None) -> Workspace:
-    """The workspace of that short name; without one, the only one. Raises CommandError."""
-    if slug:
-        found = Workspace.objects.filter(slug=slug).first()
-        if found is None:
-            raise CommandError(f"There is no workspace “{slug}”.")
-        return found
-    some = list(Workspace.objects.order_by("slug")[:20])
-    if not some:
-        raise CommandError("There is no workspace yet: log in and make one.")
-    if len(some) > 1:
-        names = ", ".join(each.slug for each in some)
-        raise CommandError(f"Say which workspace with --workspace: {names}")
-    return some[0]
+from annotation.management.shell import find_workspace
+from annotation.models import Role
 
 
 class Command(BaseCommand):

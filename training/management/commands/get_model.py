@@ -5,8 +5,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from annotation.management.shell import find_workspace
 from training import runs
-from training.management.shell import find_workspace, wait
+from training.management.shell import wait
 
 
 class Command(BaseCommand):

@@ -7,11 +7,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from annotation.errors import Refused
+from annotation.management.shell import find_workspace
 from annotation.models import Workspace
 from exports.models import Snapshot
 from training import preflights, runs
 from training.inputs import Given, snapshot_folder
-from training.management.shell import find_run, find_workspace, run_or_path, wait
+from training.management.shell import find_run, run_or_path, wait
 from training.recipes.configs import RECIPES, ConfigError
 
 TRAINS = [name for name, recipe in RECIPES.items() if recipe.dataset]
