@@ -145,7 +145,7 @@
     held.y = event.clientY;
     event.preventDefault();
     if (held.on) return follow();
-    Object.assign(held, { on: true, scroll: scrollY });
+    Object.assign(held, { on: true, scroll: scrollY, most: document.scrollingElement.scrollHeight - innerHeight });
     held.card.classList.add("held");
     held.card.setPointerCapture(held.id);
     getSelection().removeAllRanges();
@@ -156,7 +156,7 @@
     if (!held?.on) return;
     const foot = document.querySelector(".bar")?.getBoundingClientRect().top ?? innerHeight;
     if (held.y < 60) scrollBy({ top: -12, behavior: "instant" });
-    else if (held.y > foot - 40) scrollBy({ top: 12, behavior: "instant" });
+    else if (held.y > foot - 40 && scrollY < held.most) scrollBy({ top: Math.min(12, held.most - scrollY), behavior: "instant" });
     follow();
     requestAnimationFrame(roll);
   }
@@ -202,6 +202,7 @@
   }
   document.addEventListener("pointerup", drop);
   document.addEventListener("pointercancel", drop);
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape" && held?.on) drop({ type: "escape", pointerId: held.id }); });
 
   document.addEventListener("work:shown", () => {
     if (!document.getElementById("ranks")) return;
