@@ -127,6 +127,11 @@
       event.detail.issueRequest(true);
     })();
   });
+  // The button that sent the form says something too, and stands outside of it.
+  document.addEventListener("htmx:configRequest", (event) => {
+    const button = event.detail.triggeringEvent?.submitter;
+    if (button?.name) event.detail.parameters[button.name] = button.value;
+  });
   const failed = (words, link) => { window.draft.change(); window.draft.say("Kept in this browser", true); window.draft.trouble(words, link); };
   document.addEventListener("htmx:afterRequest", (event) => { delete event.target.dataset?.sending; });
   document.addEventListener("htmx:beforeSwap", (event) => {
