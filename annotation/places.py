@@ -73,12 +73,14 @@ def late_skip(item: int, stage: Stage) -> bool:
 
 
 def unskip(item: int, stage: Stage) -> bool:
-    """The skip was taken back: the place is held again, if it is still free."""
+    """The skip was taken back: the place is held again, if it is still free. A lead who put the
+    item back has forgotten its skips."""
     return _update(
-        """UPDATE annotation_item SET taken = taken + 1, skips = skips - 1,
+        """UPDATE annotation_item SET taken = taken + 1,
+               skips = CASE WHEN skips > 0 THEN skips - 1 ELSE 0 END,
                open = (taken + 1 < needed AND skips - 1 < %(limit)s),
                flagged = (flagged AND skips < %(limit)s)
-           WHERE id = %(item)s AND taken < needed AND skips > 0""",
+           WHERE id = %(item)s AND taken < needed""",
         item=item,
         limit=stage.skips_to_close,
     )

@@ -13,7 +13,7 @@ from annotation import places, rounds
 from annotation.errors import Refused
 from annotation.history import record
 from annotation.models import Ranking, Response, Stage, Submission, SubmissionVersion, User
-from annotation.rubric import checked_ratings
+from annotation.rubric import checked_ratings, missing
 
 State = Submission.State
 
@@ -108,8 +108,11 @@ def complete(*, submission: Submission, user: User, ratings: Mapping[str, Any]) 
     )
     if submission.state not in (State.SUBMITTED, State.LATE):
         raise Refused("This is not handed in: answer the questions in the work itself.")
+    # Only what is answered now or lacks an answer is judged: a range may have changed since.
+    rubric, shown = submission.stage.rubric, submission.shown
+    open_ones = {*missing(rubric, submission.ratings, shown), *ratings}
     asked = checked_ratings(
-        {**submission.ratings, **ratings}, submission.stage.rubric, submission.shown
+        {**submission.ratings, **ratings}, [q for q in rubric if q["key"] in open_ones], shown
     )
     # Answers to questions that are no longer asked are kept.
     submission.ratings = {**submission.ratings, **asked}

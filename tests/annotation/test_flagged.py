@@ -73,6 +73,14 @@ def test_two_leads_put_it_back_once(as_user, cast, skipped) -> None:
     assert Item.objects.get().position == position
 
 
+def test_a_skip_of_what_was_put_back_can_still_be_taken_back(cast, skipped) -> None:
+    places.put_back(skipped.pk)
+    turn = submissions.undo(stage=skipped.stage, user=cast.ana)
+    skipped.refresh_from_db()
+    assert turn.state == "claimed"
+    assert (skipped.taken, skipped.skips, skipped.open) == (1, 0, False)
+
+
 def test_put_back_is_in_front_of_those_who_have_passed_it(cast, skipped) -> None:
     make_prompt(cast.project, "Another")
     stage = skipped.stage

@@ -300,6 +300,52 @@ def test_of_each_answer_the_new_question_is_asked(as_user, cast) -> None:
     assert "A: 2 · B: 5" in text_of(ana, "turn", turn.pk)
 
 
+def test_an_older_answer_that_is_out_of_range_by_now_is_left_alone(as_user, cast, asked) -> None:
+    Submission.objects.update(ratings={"tone": 5})
+    Stage.objects.update(rubric=[{**TONE, "high": 3}, {**TONE, "key": "new"}])
+    as_user(cast.ana).post(url("turn_complete", asked.pk), {"q_new": "1"})
+    asked.refresh_from_db()
+    assert asked.ratings == {"tone": 5, "new": 1}
+
+
+# Where one cannot go on
+
+
+def save(client, turn: Submission, text: str):
+    data = {"submission": turn.pk, "version": turn.version, "text": text}
+    return client.post(url("work_draft", turn.stage_id), data)
+
+
+def test_who_is_no_longer_assigned_learns_why_and_keeps_the_draft(as_user, cast, stage) -> None:
+    turn = claim(stage, cast.ana)
+    ana = as_user(cast.ana)
+    assert save(ana, turn, "Half of it").status_code == 200
+    lee = as_user(cast.lee)
+    edit = lee.get(url("stage_edit", stage.pk)).context["form"]
+    fields = {name: edit[name].value() for name in edit.fields}
+    given = {name: value for name, value in fields.items() if value not in (None, False)}
+    given |= {"everyone": "no", "people": [cast.bea.pk]}
+    assert lee.post(url("stage_edit", stage.pk), given).status_code == 302
+    page = text_of(as_user(cast.ana), "work", stage.pk)
+    assert "This stage is for chosen people, and you are not among them" in page
+    assert url("turns", stage.pk) in page
+    turn.refresh_from_db()
+    assert save(ana, turn, "Half of it, and more").status_code == 200  # the open tab goes on
+    assert "Half of it, and more" in text_of(ana, "turn", turn.pk)
+    assert "Half of it" not in text_of(as_user(cast.bea), "work", stage.pk)
+
+
+def test_in_a_paused_stage_typing_goes_on_and_the_page_says_so(as_user, cast, stage) -> None:
+    turn = claim(stage, cast.ana)
+    as_user(cast.lee).post(url("stage_state", stage.pk), {"state": "paused"})
+    ana = as_user(cast.ana)
+    assert save(ana, turn, "Typed in the pause").status_code == 200
+    assert "This stage is paused" in text_of(ana, "work", stage.pk)
+    assert "Typed in the pause" in text_of(ana, "turn", turn.pk)
+    as_user(cast.lee).post(url("stage_state", stage.pk), {"state": "open"})
+    assert "Typed in the pause" in text_of(as_user(cast.ana), "work", stage.pk)
+
+
 # The difference
 
 
