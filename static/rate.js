@@ -12,9 +12,12 @@
   const alone = () => by("rate") && asks().length === 1 && ["rating", "label"].includes(asks()[0].dataset.ask);
   const go = (ask) => { field(ask)?.focus({ preventScroll: true }); ask.scrollIntoView({ block: "nearest" }); };
 
+  // A text that may be left out is passed by: the next digit would land in it.
+  const open = (ask) => !answered(ask) && (ask.dataset.ask !== "text" || Boolean(ask.querySelector("[aria-required]")));
+
   function next(ask) {
     const all = asks(), after = all.slice(all.indexOf(ask) + 1);
-    const to = after.find((other) => !answered(other)) ?? all.find((other) => !answered(other));
+    const to = after.find(open) ?? all.find((other) => other !== ask && open(other));
     if (to) go(to);
     else if (by("rate")) by("submit")?.focus();
   }
