@@ -141,8 +141,18 @@ window.answers = (() => {
       mark(text(card), ranges);
     }
   }
+  // A difference below the fold of a long answer is gone to; in step, the first such answer leads.
+  function reveal() {
+    for (const part of cards().map(text)) {
+      const top = part.getBoundingClientRect().top, signs = [...part.querySelectorAll("mark")].map((sign) => sign.getBoundingClientRect().top - top);
+      if (!signs.length || signs.some((at) => at >= 0 && at < part.clientHeight - 24)) continue;
+      part.scrollTop += signs[0] - part.clientHeight / 3;
+      if (on("step")) break;
+    }
+  }
   function switchDifferences() {
     differences(!base);
+    if (base) reveal();
     say(base ? `Marked: ${cards().map((card) => `${name(card)}, ${card.querySelector(".differs").textContent}`).join("; ")}` : "Differences are no longer marked");
   }
 

@@ -21,11 +21,12 @@ short = ["Open at ten.", code + "| 1 | 2 |", code + "| 1 | 3 |", "Closed today."
 water = "Water rises from the {} as vapour, falls as rain and runs back through the rivers. "
 seas = ("sea", "ocean", "lake")
 long = ["\\n\\n".join(water.format(word) * 3 for _ in range(20)) for word in seas]
+late = [long[0] + "\\n\\nThe " + word for word in ("end.", "last.", "rest.")]
 made = {}
 for name, answers, prompts in (
     ("keys", short, 1), ("mouse", short[:3], 1), ("touch", short[:3], 1), ("tags", short[:3], 1),
     ("marks", short, 1), ("plain", short[:3], 1), ("step", long[:2], 1), ("list", long, 1),
-    ("pair", short[:2], 3), ("off", short[:3], 1),
+    ("pair", short[:2], 3), ("off", short[:3], 1), ("late", late, 1),
 ):
     project = projects.create_project(workspace=acme, name="Rank " + name)
     importing.add_records(project=project, source="tests", records=[
@@ -281,6 +282,20 @@ def test_long_answers_scroll_in_step(stages, log_in) -> None:
     page.wait_for_function(
         "() => [...document.querySelectorAll('.answers .text')].every(text => text.scrollTop > 0)"
     )
+
+
+def test_a_difference_below_the_fold_is_gone_to(stages, log_in) -> None:
+    page = log_in("ana")
+    stages.open(page, "late")
+    sign = page.locator(".answers mark").first
+    page.keyboard.press("d")
+    expect(sign).to_be_attached()
+    seen = sign.evaluate(
+        "mark => { const own = mark.getBoundingClientRect(),"
+        " all = mark.closest('.text').getBoundingClientRect();"
+        " return own.top >= all.top && own.bottom <= all.bottom; }"
+    )
+    assert seen
 
 
 def test_a_pair_by_keyboard(stages, log_in) -> None:
