@@ -415,7 +415,8 @@ def test_a_suggestion_can_be_emptied_and_had_back(web: Web, at_work) -> None:
     page.get_by_role("button", name="Start empty").click()
     expect(text).to_have_value("")
     expect(page.locator("#count")).to_have_text("0 words · about 0 tokens")
-    page.get_by_role("button", name="Bring it back").click()
+    page.keyboard.press("Escape")
+    page.keyboard.press("x")
     expect(text).to_have_value(suggested)
     next_item(page, lambda: page.keyboard.press("Control+Enter"))
     assert web.ask("Submission.objects.get(state='submitted').suggestion_use") == "kept"
