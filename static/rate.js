@@ -39,7 +39,8 @@
     const inside = document.activeElement?.closest?.("#work-form .ask");
     const ask = inside ?? (by("rate") && localStorage.getItem("annotune:letters") !== "off" ? asks().find((each) => !answered(each)) ?? (alone() ? asks()[0] : null) : null);
     if (!ask) return;
-    if (event.key === "Enter" && inside && event.target.type === "checkbox") { event.preventDefault(); event.stopImmediatePropagation(); return next(ask); }
+    // Enter on a radio button would press the form's first button, whichever that is.
+    if (event.key === "Enter" && inside && event.target.matches("input")) { event.preventDefault(); event.stopImmediatePropagation(); return next(ask); }
     const digit = /^[0-9]$/.test(event.key) ? event.key : /^(?:Digit|Numpad)([0-9])$/.exec(event.code)?.[1];
     if (!digit) return;
     const option = ask.querySelector(`[data-key="${digit}"]`);

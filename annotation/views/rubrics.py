@@ -39,7 +39,9 @@ def rubric_edit(request: HttpRequest, pk: int) -> HttpResponse:
         stage.refresh_from_db(fields=["rubric"])
         problem = form.refuse(rows, refused)
         return _page(request, stage, rows, version(stage.rubric), problem=problem)
-    messages.success(request, "The rubric is saved.")
+    waits = stage.kind == Stage.Kind.RATE and stage.state == Stage.State.PAUSED and rows
+    more = " The stage is paused: open it when you are ready." if waits else ""
+    messages.success(request, f"The rubric is saved.{more}")
     return redirect("annotation:stage", pk)
 
 

@@ -155,6 +155,7 @@ def test_beside_a_ranking_digits_answer_the_question_only_inside_it(stages, log_
     page.locator("[name=q_helpful_A]").first.focus()
     page.keyboard.press("5")
     expect(page.locator("[name=q_helpful_A]:checked")).to_have_value("5")
+    page.keyboard.press("Enter")  # no submit: on to the next question
     expect(page.locator("[name=rank_A]:checked")).to_have_value("2")
     assert page.locator("[name=rank_B]:checked, [name=rank_C]:checked").count() == 0
 
