@@ -35,6 +35,11 @@ def _fetch(request: HttpRequest, pk: int, *, own: bool = False) -> Submission:
     return turn
 
 
+def _sees_times(request: HttpRequest, person: int | None) -> bool:
+    """How long somebody took is for themselves and for the leads."""
+    return person == request.user.pk or request.role >= Role.LEAD  # type: ignore[attr-defined]
+
+
 @login_required
 @never_cache
 @require_GET
@@ -50,7 +55,13 @@ def turns(request: HttpRequest, pk: int) -> HttpResponse:
     page = reads.page(
         stage, person, request.GET.get("show", ""), row_number(request.GET.get("after", ""))
     )
-    context = {"stage": stage, "project": stage.project, "page": page, "person": person}
+    context = {
+        "stage": stage,
+        "project": stage.project,
+        "page": page,
+        "person": person,
+        "times": _sees_times(request, person.pk),
+    }
     return render(request, "annotation/turns.html", context)
 
 
@@ -79,6 +90,7 @@ def _page(
         "prompt": prompt,
         "turns": conversation(prompt),
         "own": found.user_id == request.user.pk,
+        "times": _sees_times(request, found.user_id),
         "state": state,
         "tone": tone,
         "shown": turn_page.shown(found),

@@ -110,6 +110,8 @@ def test_anothers_work_is_for_reviewers_and_leads(as_user, cast, stage) -> None:
         page = text_of(as_user(user), "turns", stage.pk, theirs)
         assert "Work of Ana" in page and "Question 0?" in page
         assert "Ana&#x27;s answer" in text_of(as_user(user), "turn", done.pk)
+        assert (">Active</th>" in page) == (user == cast.lee)  # a pace is private
+        assert ("0 s active" in text_of(as_user(user), "turn", done.pk)) == (user == cast.lee)
         assert as_user(user).get(url("turns", stage.pk, "?user=999999")).status_code == 404
         assert as_user(user).post(url("turn_reopen", done.pk)).status_code == 403
         assert as_user(user).post(url("turn_complete", done.pk)).status_code == 403
