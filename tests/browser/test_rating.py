@@ -4,7 +4,10 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Page, expect
+
+from tests.browser.test_access import violations
 
 pytestmark = pytest.mark.browser
 
@@ -171,6 +174,23 @@ def test_by_touch_with_room_for_a_finger(stages, log_in):
     page.locator("#submit").tap()
     handed_in(page, first)
     assert stages.stored("touch") == [{"hard": 4}]
+
+
+@pytest.mark.parametrize(
+    "person, name, what",
+    [("ana", "three", "work"), ("ana", "rank", "work"), ("lee", "three", "rubric")],
+)
+def test_axe_finds_nothing_also_beside_mistakes(stages, log_in, person, name, what):
+    page = log_in(person)
+    stages.open(page, name, what)
+    if what == "rubric":
+        page.locator("[id='0-title']").fill("")
+        page.locator(".rubric-save .main").click()
+    elif name == "three":
+        page.locator("#submit").click()
+        page.locator("#rate .errorlist").wait_for()
+    page.evaluate(AXE_SCRIPT)
+    assert not violations(page, f"{name} {what}")
 
 
 def test_without_scripts(stages, log_in):
