@@ -51,7 +51,8 @@ def turns(request: HttpRequest, pk: int) -> HttpResponse:
     if asked is not None and asked != request.user.pk:
         if request.role < Role.REVIEWER:  # type: ignore[attr-defined]
             raise PermissionDenied(NOT_YOURS)
-        person = get_object_or_404(User, pk=asked, submissions__in=stage.submissions.all())
+        workers = stage.submissions.filter(user=asked).values("user")
+        person = get_object_or_404(User, pk__in=workers)
     page = reads.page(
         stage, person, request.GET.get("show", ""), row_number(request.GET.get("after", ""))
     )

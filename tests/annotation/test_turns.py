@@ -101,6 +101,7 @@ def test_newest_first_and_paged_by_key(as_user, cast) -> None:
 
 def test_anothers_work_is_for_reviewers_and_leads(as_user, cast, stage) -> None:
     done = hand_in(stage, cast.ana, "Ana's answer")
+    hand_in(stage, cast.ana)
     theirs = f"?user={cast.ana.pk}"
     assert as_user(cast.bea).get(url("turns", stage.pk, theirs)).status_code == 403
     assert as_user(cast.bea).get(url("turn", done.pk)).status_code == 403
