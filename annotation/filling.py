@@ -20,7 +20,7 @@ def fill(stage: Stage, limit: int = CHUNK) -> int:
     """Make items for the next `limit` prompts that qualify; returns how many were made.
 
     Called by the queue when it runs dry, so that a stage over a million prompts is made at once.
-    Where another has filled it since `stage` was read (they all run dry together), 1: look again."""
+    Where another filled it since `stage` was read (they all run dry together), 1: look again."""
     if stage.kind not in WORKED or stage.state == Stage.State.IMPORTED:
         return 0
     if stage.order == Stage.Order.RANDOM:

@@ -19,6 +19,9 @@ COMES_BACK = """
     lane = CASE WHEN open THEN lane ELSE lane - 1 + abs(lane %% 2) END,
     position = CASE WHEN open THEN position ELSE %(now)s END"""
 
+IN_USE = """NOT EXISTS (SELECT 1 FROM annotation_prompt p
+    WHERE p.id = annotation_item.prompt_id AND p.retired IS NOT NULL)"""
+
 
 def take(item: int) -> bool:
     """One of the item's free places, for a newcomer; only while it is open."""
@@ -39,9 +42,10 @@ def retake(item: int) -> bool:
 
 
 def release(item: int, stage: Stage) -> bool:
-    """A place goes back; the item opens again unless skips have closed it."""
+    """A place goes back; the item opens again unless skips have closed it or its prompt is
+    retired."""
     return _update(
-        f"""UPDATE annotation_item SET {COMES_BACK}, open = (skips < %(limit)s)
+        f"""UPDATE annotation_item SET {COMES_BACK}, open = (skips < %(limit)s AND {IN_USE})
             WHERE id = %(item)s AND taken > done""",
         item=item,
         limit=stage.skips_to_close,
@@ -53,7 +57,8 @@ def skip(item: int, stage: Stage) -> bool:
     """A place goes back with a skip. Enough of them close the item, for the lead to see."""
     return _update(
         f"""UPDATE annotation_item SET {COMES_BACK}, skips = skips + 1,
-                open = (skips + 1 < %(limit)s), flagged = (flagged OR skips + 1 >= %(limit)s)
+                open = (skips + 1 < %(limit)s AND {IN_USE}),
+                flagged = (flagged OR skips + 1 >= %(limit)s)
             WHERE id = %(item)s AND taken > done""",
         item=item,
         limit=stage.skips_to_close,
@@ -76,9 +81,9 @@ def unskip(item: int, stage: Stage) -> bool:
     """The skip was taken back: the place is held again, if it is still free. A lead who put the
     item back has forgotten its skips."""
     return _update(
-        """UPDATE annotation_item SET taken = taken + 1,
+        f"""UPDATE annotation_item SET taken = taken + 1,
                skips = CASE WHEN skips > 0 THEN skips - 1 ELSE 0 END,
-               open = (taken + 1 < needed AND skips - 1 < %(limit)s),
+               open = (taken + 1 < needed AND skips - 1 < %(limit)s AND {IN_USE}),
                flagged = (flagged AND skips < %(limit)s)
            WHERE id = %(item)s AND taken < needed""",
         item=item,
@@ -160,12 +165,10 @@ def put_back(item: int) -> bool:
 
     False if somebody did so already. One that was closed comes back in front of all cursors."""
     return _update(
-        """UPDATE annotation_item SET flagged = FALSE, skips = 0,
+        f"""UPDATE annotation_item SET flagged = FALSE, skips = 0,
                lane = CASE WHEN open THEN lane ELSE lane - 1 + abs(lane %% 2) END,
                position = CASE WHEN open THEN position ELSE %(now)s END,
-               open = (taken < needed AND NOT EXISTS (
-                   SELECT 1 FROM annotation_prompt p
-                   WHERE p.id = annotation_item.prompt_id AND p.retired IS NOT NULL))
+               open = (taken < needed AND {IN_USE})
            WHERE id = %(item)s AND (flagged OR skips > 0)""",
         item=item,
         now=time.time_ns(),
