@@ -196,7 +196,11 @@ window.draft = (() => {
   const later = () => { clearTimeout(timer); timer = setTimeout(save, QUIET); };
   function change() { if (!form) return; dirty = true; touched = Date.now(); keepHere(); later(); }
 
-  function begin() {
+  // Touched before this script was there, or refused and so not stored: to be saved.
+  const touchedEarly = () => [...form.elements].some((node) => (node.matches("textarea") ? node.name && node.value !== node.defaultValue : node.matches("[type=radio], [type=checkbox]") && node.checked !== node.defaultChecked));
+
+  // `swapped`: the form came in answer to an act on this page, not with the page.
+  function begin(swapped = false) {
     form = by("work-form");
     dirty = false; clearTimeout(timer); touched = Date.now(); versions = null;
     if (!form) { sent = []; return; }
@@ -218,9 +222,9 @@ window.draft = (() => {
     }
     const here = contents(), copy = kept();
     sent = [];
-    if (!copy) return;
+    if (!copy) { if (touchedEarly()) change(); return; }
     const names = Object.keys(copy.fields).filter((name) => name in here && !same([copy.fields[name]].flat(), here[name]));
-    if (!names.length) return;
+    if (!names.length) { if (swapped) change(); return; }
     put(copy.fields);
     if (copy.version === field("version").value) { sent = [copy.fields]; change(); save(); }
     else { keepHere(); conflict(here); keepHere(); }

@@ -13,8 +13,8 @@
   const heading = () => { const node = document.querySelector("#main h1"); if (node) node.tabIndex = -1; return node; };
   const fine = () => matchMedia("(pointer: fine)").matches;
 
-  function begin() {
-    window.draft.begin();
+  function begin(swapped = false) {
+    window.draft.begin(swapped);
     for (const node of document.querySelectorAll(".only-script, #preview-switch")) node.hidden = false;
     for (const node of document.querySelectorAll(".only-plain")) node.hidden = true;
     if (by("skip-form")) by("skip-form").noValidate = true; // its message stands beside the reasons
@@ -164,7 +164,7 @@
     const before = act;
     act = "";
     if (document.activeElement && document.activeElement !== document.body && !document.activeElement.isConnected) document.activeElement.blur();
-    begin();
+    begin(true);
     if (!before) return;
     const notice = document.querySelector("#work .notice[role=alert], #work-form .errorlist");
     if (notice) announce(notice.textContent);

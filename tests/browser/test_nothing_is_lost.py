@@ -109,7 +109,7 @@ def at_work(web: Web, browser: Browser) -> Iterator[Callable[..., Page]]:
         log_in(page)
         page.goto(web.url + "/")
         page.get_by_role("link", name=stage, exact=True).first.click()
-        page.locator("#work-form").wait_for()
+        page.locator("html[data-keys] #work-form").wait_for()  # the scripts have begun
         return page
 
     yield enter
@@ -172,6 +172,27 @@ def test_a_reload_before_anything_was_sent(at_work) -> None:
     page.unroute("**/draft/")
     page.locator("#text").press("End")
     saved(page)
+
+
+def test_typing_before_the_scripts_are_there(web: Web, at_work) -> None:
+    page = at_work("Write")
+    held: list[Route] = []
+    page.route("**/work.js", lambda route: held.append(route))
+    page.goto(page.url, wait_until="commit")
+    page.locator("#text").fill("Quicker than the page")
+    held[0].continue_()
+    saved(page)
+    assert web.ask("Submission.objects.get().draft['text']") == "Quicker than the page"
+
+
+def test_what_was_refused_is_kept(at_work) -> None:
+    page = at_work("Correct")
+    page.route("**/draft/", lambda route: route.abort())
+    page.locator("[value='too long']").check()
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#work .notice[role=alert]")).to_contain_text("Nothing is changed")
+    page.reload()
+    expect(page.locator("[value='too long']")).to_be_checked()
 
 
 def test_a_server_killed_in_mid_submit(web: Web, at_work) -> None:
@@ -443,6 +464,7 @@ def test_each_paragraph_goes_its_own_way(at_work) -> None:
     page = at_work("Write")
     page.locator("#text").fill("مرحبا بالعالم\n\nThen English")
     page.keyboard.press("Control+Shift+P")
+    expect(page.locator("#preview p")).to_have_count(2)
     sides = page.locator("#preview").evaluate(
         """panel => [...panel.querySelectorAll("p")].map(p => {
             const range = document.createRange(); range.selectNodeContents(p);
