@@ -55,7 +55,8 @@
     const help = by("rate-help");
     if (!help) return;
     const wrong = document.querySelector("#rate [aria-invalid=true]"), all = asks();
-    help.textContent = alone() ? "A digit answers and submits." : all.some((ask) => ask.dataset.ask !== "text") ? "Digits answer the question in focus; Tab goes on, Enter after ticking several." : "";
+    const several = all.some((ask) => ask.dataset.ask === "labels"), digits = several || all.some((ask) => ask.dataset.ask !== "text");
+    help.textContent = alone() ? "A digit answers and submits." : digits ? `Digits answer the question in focus, and the next one follows${several ? "; Enter goes on after ticking several" : ""}.` : "";
     if (wrong) wrong.focus();
     else if (matchMedia("(pointer: fine)").matches) { const first = all.find((ask) => !answered(ask)); if (first) field(first)?.focus({ preventScroll: true }); }
   });

@@ -22,8 +22,10 @@ def rubric_edit(request: HttpRequest, pk: int) -> HttpResponse:
     stages = Stage.objects.select_related("project__workspace")
     stage = access.fetch(request, stages, Role.LEAD, pk=pk)
     if request.method == "GET":
-        rows = [form.row_of(question) for question in in_force(stage.rubric)]
-        return _page(request, stage, rows or [form.blank(stage)], version(stage.rubric))
+        rows, seen = [*map(form.row_of, in_force(stage.rubric))], version(stage.rubric)
+        if rows:
+            return _page(request, stage, rows, seen)
+        return _page(request, stage, [form.blank(stage)], seen, focus="0-title")
     rows, seen = form.rows_from(request.POST), request.POST.get("seen", "")
     act = request.POST.get("act", "save")
     if act == "preview":
