@@ -188,7 +188,7 @@ window.answers = (() => {
       const part = text(focused());
       part.scrollBy({ top: (event.key === "PageDown" ? 0.85 : -0.85) * part.clientHeight });
     }
-  });
+  }, true); // before work.js: where answers are compared, these letters are theirs
   document.addEventListener("click", (event) => {
     const id = event.target.closest?.(".tools button")?.id;
     if (id === "differences") switchDifferences();
