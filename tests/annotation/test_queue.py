@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.db import connection, connections
 from django.db.models import F
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from annotation import queue, submissions
@@ -472,21 +473,41 @@ def test_eight_at_once_never_beyond_need(shared_database, overlap: int) -> None:
     assert done >= 20
 
 
-def test_a_claim_walks_the_partial_index(cast, django_assert_max_num_queries) -> None:
-    look = (
-        " SELECT id FROM annotation_item i WHERE i.stage_id = 1 AND i.open"
-        " AND i.lane = 0 AND i.position > 5 ORDER BY i.position LIMIT 1"
-    )
+@pytest.mark.parametrize("kind", ["write", "rank"])
+def test_the_plans_of_a_claim(cast, kind: str, django_assert_max_num_queries) -> None:
+    """Each statement of a claim that looks at items, submissions or prompts does so by an index,
+    and the next item is found in the order of one: nothing is sorted, nothing is read through."""
+    for n in range(30):
+        make_prompt(cast.project, f"prompt {n}", answers=["one", "two"])
+    stage = make_stage(cast.project, kind, overlap=2)
+    for person in (cast.ana, cast.ana, cast.bea):
+        submit(queue.claim(stage, person), person) if kind == "write" else rank(
+            queue.claim(stage, person), person
+        )
+    stage.refresh_from_db()
+    with CaptureQueriesContext(connection) as seen, django_assert_max_num_queries(12):
+        assert queue.claim(stage, cast.ana)
+    looks = [row["sql"] for row in seen if row["sql"].lstrip().startswith(("SELECT", "UPDATE"))]
+    assert sum("NOT EXISTS (SELECT 1 FROM annotation_submission" in sql for sql in looks) >= 1
+    for sql in looks:
+        plan = explain(sql)
+        big = ("annotation_item", "annotation_submission", "annotation_prompt")
+        if not any(table in sql for table in big):
+            continue
+        assert "SCAN i" not in plan and "SCAN s" not in plan and "SCAN p" not in plan, plan
+        assert "SCAN annotation" not in plan and "Seq Scan" not in plan, plan
+        if "ORDER BY i.position" in sql or "ORDER BY lane" in sql:
+            assert "item_open" in plan and "TEMP B-TREE" not in plan and "Sort" not in plan, plan
+        if "NOT EXISTS (SELECT 1 FROM annotation_submission" in sql:
+            assert "submission_once" in plan, plan
+
+
+def explain(sql: str) -> str:
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            cursor.execute("EXPLAIN QUERY PLAN" + look)
-        else:
-            cursor.execute("SET LOCAL enable_seqscan = off")  # the table is too small to tell
-            cursor.execute("EXPLAIN" + look)
-        assert "item_open" in str(cursor.fetchall())
-    make_prompt(cast.project)
-    make_prompt(cast.project)
-    stage = make_stage(cast.project)
-    submit(queue.claim(stage, cast.ana), cast.ana)
-    with django_assert_max_num_queries(12):
-        assert queue.claim(stage, cast.ana)
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+        else:  # the tables are too small to tell
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("SET LOCAL enable_bitmapscan = off")
+            cursor.execute(f"EXPLAIN {sql}")
+        return "\n".join(str(row[-1]) for row in cursor.fetchall())
