@@ -178,7 +178,7 @@ window.answers = (() => {
   }
   const KEYS = { d: switchDifferences, y: () => toggle("step", STEP), x: () => toggle("expand", EXPAND), w: better };
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape" && ["better", "reason"].includes(event.target.id)) return look(current());
+    if (event.key === "Escape" && ["better", "reason"].includes(event.target.id)) { event.preventDefault(); return look(current()); }
     const got = key(event);
     if (!got) return;
     if (got.tag && focused() && tag(focused(), got.tag)) event.preventDefault();
