@@ -9,7 +9,7 @@ from django.db import connections
 
 
 @pytest.fixture
-def file_database(tmp_path: Path, django_db_setup, django_db_blocker) -> Iterator[None]:
+def file_database(tmp_path: Path, transactional_db, django_db_blocker) -> Iterator[None]:
     """SQLite's database as a file in WAL mode: the usual one lies in memory, where a second writer
     fails instead of waiting."""
     default = connections["default"]
