@@ -1,10 +1,13 @@
 """The doors: by e-mail in any case, out again, and back in when the password is forgotten."""
 
 import re
+from datetime import timedelta
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.core import mail
 from django.urls import reverse
+from django.utils import timezone
 
 PASSWORD = "a long password"
 
@@ -80,3 +83,17 @@ def test_the_password_is_changed(as_user, cast):
     assert client.post(reverse("password_change"), data).url == reverse("password_change_done")
     cast.ana.refresh_from_db()
     assert cast.ana.check_password("a better password")
+
+
+def test_who_logs_out_is_out_of_every_web_process(client, cast) -> None:
+    """No process keeps a session of its own: what one has deleted is gone for the others."""
+    client.force_login(cast.ana)
+    assert client.get("/").status_code == 200
+    Session.objects.all().delete()  # as another process does
+    assert client.get("/").status_code == 302
+
+
+def test_a_session_ends_with_its_time(client, cast) -> None:
+    client.force_login(cast.ana)
+    Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
+    assert client.get("/").status_code == 302

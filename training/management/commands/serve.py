@@ -89,7 +89,7 @@ class Child:
             os.killpg(self.process.pid, signal.SIGKILL)
 
 
-def children(host: str, port: int, threads: int) -> list[Child]:
+def children(host: str, port: int, processes: int, threads: int) -> list[Child]:
     python = sys.executable
     # Celery warns root at length, twice; containers often run as root.
     worker = [python, "-W", "ignore:You're running the worker", "-m", "celery", "--app", "config",
@@ -102,8 +102,9 @@ def children(host: str, port: int, threads: int) -> list[Child]:
         Child(
             "web",
             [python, "-m", "gunicorn", "config.wsgi:application", "--bind", f"{host}:{port}",
-             "--worker-class", "gthread", "--workers", "1", "--threads", str(threads),
-             "--timeout", "300", "--graceful-timeout", "5", "--log-level", "warning"],
+             "--worker-class", "gthread", "--workers", str(processes),
+             "--threads", str(threads), "--timeout", "300", "--graceful-timeout", "5",
+             "--log-level", "warning"],
         ),
         Child("worker", [*worker, *work]),
         Child("gpu worker", [*worker, *gpu]),
@@ -116,7 +117,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=settings.PORT)
-        parser.add_argument("--threads", type=int, default=8, help="of the web process")
+        parser.add_argument("--processes", type=int, default=2, help="of the web server")
+        parser.add_argument("--threads", type=int, default=4, help="of each web process")
 
     def handle(self, **options: Any) -> None:
         host, port = options["host"], options["port"]
@@ -124,7 +126,7 @@ class Command(BaseCommand):
         self.stopping = 0
         signal.signal(signal.SIGINT, self.stop)
         signal.signal(signal.SIGTERM, self.stop)
-        family = children(host, port, max(4, options["threads"]))
+        family = children(host, port, max(1, options["processes"]), max(4, options["threads"]))
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
         self.say(f"Annotune is on http://{shown}:{port} (Ctrl-C stops it)")
         next_sweep = 0.0
