@@ -95,7 +95,8 @@ def checked_messages(
         if not isinstance(message, dict) or message.get("role") != before["role"]:
             raise Refused("An edited prompt keeps its turns: change their words only.")
         empty = not before.get("content")
-        content = checked_text(message.get("content") or "", f"prompt's turn {place}", empty)
+        what, field = f"prompt's turn {place}", f"message_{place - 1}"
+        content = checked_text(message.get("content") or "", what, empty, field)
         edited.append({**before, "content": content} if not empty or content else dict(before))
     return edited
 
@@ -166,7 +167,7 @@ def checked_prompt(
             changed["messages"] = edited
     for part, before in (("system", system), ("context", context)):
         if content.get(part) is not None:
-            after = checked_text(content[part], part, may_be_empty=True)
+            after = checked_text(content[part], part, may_be_empty=True, field=part)
             if after != before:
                 changed[part] = after
     return changed

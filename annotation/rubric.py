@@ -16,6 +16,8 @@ from annotation.errors import Refused
 
 TYPES = ("rating", "label", "labels", "text")
 ABOUT = ("prompt", "answer")
+# The work's own fields: a refusal that names one of them means no question.
+OTHER_FIELDS = ("text", "reason", "better", "order", "strength", "system", "context")
 MAX_QUESTIONS = 30  # in force at once
 MAX_OPTIONS = 50
 MAX_TITLE = 200
@@ -150,7 +152,7 @@ def _free_key(title: str, taken: set[str]) -> str:
     """A short name made of the title: letters, digits, hyphens; never one that was given."""
     base = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:30].strip("-") or "question"
     key, n = base, 2
-    while key in taken:
+    while key in taken or key in OTHER_FIELDS:
         key, n = f"{base}-{n}", n + 1
     return key
 

@@ -1,5 +1,6 @@
 """What the form of the work page hands back, in the shape of a draft: it may be half done."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,11 +9,10 @@ from django.http import QueryDict
 from annotation.content import checked_prompt
 from annotation.errors import Refused
 from annotation.models import Response, Stage, Submission
-from annotation.rubric import Question, in_force
+from annotation.rubric import OTHER_FIELDS, Question, in_force
 
 LETTERS = "ABCDEFGHI"
 STRENGTHS = ("4", "3", "2", "1", "-1", "-2", "-3", "-4")
-PLAIN = ("text", "reason", "better", "order", "strength")  # fields that are no question's
 TIED, BOTH_BAD = "tie", "bad"
 
 
@@ -60,7 +60,9 @@ def field_of(where: str, shown: list[int]) -> str:
     key, colon, pk = where.rpartition(":")
     if colon and pk.isdecimal() and int(pk) in shown:
         return f"q_{key}_{LETTERS[shown.index(int(pk))]}"
-    return where if where in PLAIN else f"q_{where}"
+    if where in OTHER_FIELDS or re.fullmatch(r"message_\d+", where):
+        return where
+    return f"q_{where}"
 
 
 def check_touched(submission: Submission, content: Mapping[str, Any]) -> None:

@@ -72,7 +72,8 @@ def context(
         return shown | _write(submission, content)
     answers = _answers(submission.shown)
     if stage.kind == Stage.Kind.CORRECT:
-        return shown | _correct(submission, prompt, answers[submission.shown[0]], content)
+        original = answers[submission.shown[0]]
+        return shown | _correct(submission, prompt, original, content, errors)
     shown["cards"] = _cards(submission, answers, content, errors)
     return shown | _rank(submission, content) if stage.kind == Stage.Kind.RANK else shown
 
@@ -149,7 +150,11 @@ def _write(submission: Submission, content: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _correct(
-    submission: Submission, prompt: Prompt, original: Response, content: Mapping[str, Any]
+    submission: Submission,
+    prompt: Prompt,
+    original: Response,
+    content: Mapping[str, Any],
+    errors: Mapping[str, str],
 ) -> dict[str, Any]:
     stage = submission.stage
     edited = content.get("messages") or prompt.messages
@@ -164,7 +169,10 @@ def _correct(
         "original": original.text,
         "original_html": markdown.render(original.text),
         "text": content.get("text", original.text),
-        "editable": parts if stage.edit_prompt else [],
+        "editable": [
+            {"name": name, "label": label, "value": value, "error": errors.get(name, "")}
+            for name, label, value in (parts if stage.edit_prompt else [])
+        ],
         "prompt_edited": any(content.get(part) for part in ("messages", "system", "context")),
         "tags": _tags(stage, content, original.pk),
     }

@@ -308,3 +308,8 @@ def test_an_answer_without_its_rating_is_missing_and_no_answers_miss_nothing():
 def test_an_option_removed_later_makes_nothing_incomplete():
     fewer = checked_rubric([label("Topic", "Science", "Arts", key="topic")], [ALL[1]])
     assert missing(fewer, {"topic": "sport"}, []) == []
+
+
+def test_a_key_is_no_field_of_the_work() -> None:
+    given = {"title": "Text", "type": "text", "about": "prompt"}
+    assert checked_rubric([given], [])[0]["key"] == "text-2"

@@ -351,3 +351,16 @@ def test_new_answers_are_ranked_by_the_person_again(ana, cast) -> None:
     add_answer(prompt, "four")
     queue.answers_arrived([prompt.pk])
     assert "<p>four</p>" in ana.get(url(stage)).content.decode()
+
+
+def test_a_refused_edit_of_the_prompt_says_so_at_its_field(ana, cast) -> None:
+    make_prompt(cast.project, answers=["It is blew."], context="Physics.")
+    stage = make_stage(cast.project, "correct", edit_prompt=True)
+    ana.get(url(stage))
+    form = {"submission": mine(stage, cast.ana).pk, "version": 0, "text": "It is blue."}
+    refused = ana.post(url(stage), {**form, "message_0": "Why\0?", "context": "Physics."})
+    assert refused.status_code == 422
+    assert list(refused.context["errors"]) == ["message_0"]
+    assert 'id="message_0-error"' in refused.content.decode()
+    refused = ana.post(url(stage), {**form, "message_0": "Why?", "context": "\0"})
+    assert 'id="context-error"' in refused.content.decode()
