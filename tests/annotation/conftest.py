@@ -6,6 +6,15 @@ from pathlib import Path
 
 import pytest
 from django.db import connections
+from hypothesis import HealthCheck, settings
+
+# How long Hypothesis looks; test_any_order.py.
+QUIET = {"deadline": None, "database": None, "print_blob": True, "report_multiple_bugs": False}
+QUIET["suppress_health_check"] = list(HealthCheck)
+settings.register_profile(
+    "short", max_examples=15, stateful_step_count=40, derandomize=True, **QUIET
+)
+settings.register_profile("long", max_examples=150, stateful_step_count=80, **QUIET)
 
 
 @pytest.fixture

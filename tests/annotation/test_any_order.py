@@ -13,7 +13,7 @@ import pytest
 from django.core.cache import cache
 from django.db import transaction
 from django.utils import timezone
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -40,13 +40,6 @@ from annotation.models import (
     Workspace,
 )
 from tests.annotation.factories import add_answer, make_prompt, make_stage
-
-QUIET = {"deadline": None, "database": None, "print_blob": True, "report_multiple_bugs": False}
-QUIET["suppress_health_check"] = list(HealthCheck)
-settings.register_profile(
-    "short", max_examples=15, stateful_step_count=40, derandomize=True, **QUIET
-)
-settings.register_profile("long", max_examples=400, stateful_step_count=80, **QUIET)
 
 State = Submission.State
 HOLDS = (State.CLAIMED, State.DRAFT)
