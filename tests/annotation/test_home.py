@@ -95,5 +95,5 @@ def test_the_price_of_a_page_does_not_grow_with_prompts(
         make_prompt(cast.project, f"Question {number}")
     args = [] if name == "home" else ["acme"]
     client = as_user(cast.lee)
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(24):
         client.get(reverse(f"annotation:{name}", args=args))

@@ -161,7 +161,7 @@ def test_a_child_that_dies_is_started_again_later_each_time(monkeypatch) -> None
 
 
 def test_serve_runs_three_processes_and_none_of_them_logs_requests() -> None:
-    family = serve.children("127.0.0.1", 8000, 8)
+    family = serve.children("127.0.0.1", 8000, 2, 4)
     assert [child.name for child in family] == ["web", "worker", "gpu worker"]
     assert "--access-logfile" not in family[0].command
 
