@@ -26,6 +26,7 @@ class Vote:
     order: Sequence[Sequence[int]]
     strength: int | None = None
     by: int = 0  # whatever tells the caller whose it was
+    all_bad: bool = False  # none of them is good enough, whatever the order
 
 
 @dataclass
@@ -117,3 +118,13 @@ def best(votes: Sequence[Vote]) -> set[int]:
             score[pair.rejected] -= 1
     highest = max(score.values(), default=0)
     return {answer for answer, points in score.items() if points == highest}
+
+
+def judged_bad(votes: Sequence[Vote]) -> set[int]:
+    """The answers that at least half of those who compared them call bad: no example to follow,
+    even where they are the best of their prompt."""
+    balance: dict[int, int] = {}
+    for vote in votes:
+        for answer in (answer for place in vote.order for answer in place):
+            balance[answer] = balance.get(answer, 0) + (1 if vote.all_bad else -1)
+    return {answer for answer, more in balance.items() if more >= 0}

@@ -51,6 +51,7 @@ class Ranked:
     annotator: str
     strength: int | None = None
     guidelines: int | None = None
+    all_bad: bool = False
 
 
 @dataclass(slots=True)
@@ -96,7 +97,8 @@ def _sft(work: Work, selection: Selection, salt: str) -> Iterator[Candidate]:
     wanted = set(selection.answers)
     scope = [answer for answer in work.answers if answer.in_scope]
     corrected = {a.corrects for a in scope} if "corrected" in wanted else set()
-    best = preferences.best(_votes(work)) if selection.best_ranked else set()
+    votes = _votes(work) if selection.best_ranked else []
+    best, bad = preferences.best(votes), preferences.judged_bad(votes)
     for answer in scope:
         found = Candidate(work, length=len(answer.text), answers=[answer])
         if answer.kind not in wanted:
@@ -107,6 +109,8 @@ def _sft(work: Work, selection: Selection, salt: str) -> Iterator[Candidate]:
             found.reason = "nobody ranked it"
         elif selection.best_ranked and answer.id not in best:
             found.reason = "not the best ranked"
+        elif answer.id in bad:
+            found.reason = "the best ranked, but judged bad"
         else:
             found.reason = _unfit(work, answer) or _unfit_text(selection, answer.text)
         if not found.reason:
@@ -186,7 +190,10 @@ def _prompts(work: Work, selection: Selection, salt: str) -> Iterator[Candidate]
 
 
 def _votes(work: Work) -> list[preferences.Vote]:
-    return [preferences.Vote(r.order, r.strength, place) for place, r in enumerate(work.rankings)]
+    return [
+        preferences.Vote(r.order, r.strength, place, r.all_bad)
+        for place, r in enumerate(work.rankings)
+    ]
 
 
 def _messages(work: Work, answer: Answer | None) -> list[dict[str, Any]]:

@@ -175,12 +175,13 @@ def _rankings(prompt_ids: list[int], selection: Selection) -> dict[int, list[Ran
         "submission__item__prompt_id",
         "order",
         "strength",
+        "all_bad",
         "submission_id",
         "submission__user_id",
         "submission__rater",
         "submission__guidelines__number",
     )
-    for prompt, order, strength, submission, user, rater, guidelines in rows.iterator():
+    for prompt, order, strength, all_bad, submission, user, rater, guidelines in rows.iterator():
         found[prompt].append(
             Ranked(
                 order=order,
@@ -188,6 +189,7 @@ def _rankings(prompt_ids: list[int], selection: Selection) -> dict[int, list[Ran
                 submission=submission,
                 annotator=_annotator(user, rater),
                 guidelines=guidelines,
+                all_bad=all_bad,
             )
         )
     return found

@@ -48,10 +48,10 @@ class Desk:
         return self.answer(prompt, text, "human", author=user, submission=turn)
 
     def rank(self, stage: Stage, prompt: Prompt, order: Any, user: Any = None, **fields: Any):
-        strength = fields.pop("strength", None)
+        said = {"strength": fields.pop("strength", None), "all_bad": fields.pop("all_bad", False)}
         numbers = [[answer.pk for answer in place] for place in order]
         turn = self.turn(stage, prompt, user, **fields)
-        return Ranking.objects.create(submission=turn, order=numbers, strength=strength)
+        return Ranking.objects.create(submission=turn, order=numbers, **said)
 
 
 @pytest.fixture

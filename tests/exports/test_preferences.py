@@ -5,7 +5,17 @@ from itertools import combinations, permutations, product
 
 import pytest
 
-from exports.preferences import DISAGREE, MODES, TIE, Vote, best, comparisons, ties, unify
+from exports.preferences import (
+    DISAGREE,
+    MODES,
+    TIE,
+    Vote,
+    best,
+    comparisons,
+    judged_bad,
+    ties,
+    unify,
+)
 
 
 def orders(answers: tuple[int, ...]) -> list[list[list[int]]]:
@@ -118,3 +128,12 @@ def test_best() -> None:
     assert best([Vote([[1, 2], [3]])]) == {1, 2}
     assert best([Vote([[1], [2]]), Vote([[2], [1]])]) == {1, 2}
     assert best([Vote([[1], [2], [3]]), Vote([[1], [3], [2]]), Vote([[2], [1], [3]])]) == {1}
+
+
+def test_judged_bad() -> None:
+    assert judged_bad([]) == set()
+    assert judged_bad([Vote([[1], [2]])]) == set()
+    assert judged_bad([Vote([[1], [2]], all_bad=True)]) == {1, 2}
+    divided = [Vote([[1], [2]], all_bad=True), Vote([[1], [2], [3]])]
+    assert judged_bad(divided) == {1, 2}  # half of them is enough
+    assert judged_bad([*divided, Vote([[1], [3]])]) == {2}

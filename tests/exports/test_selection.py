@@ -180,6 +180,21 @@ def test_only_the_best_ranked(desk, cast, look) -> None:
     assert dropped == {"not the best ranked": 2, "nobody ranked it": 1}
 
 
+def test_the_best_of_bad_answers_is_no_example(desk, cast, look) -> None:
+    """It is still the better one of its pair; two that are both bad are a tie: no pair."""
+    stage = desk.stage("rank")
+    bad, both = desk.prompt("All bad?"), desk.prompt("Both bad?")
+    a, b = desk.answer(bad, "less bad"), desk.answer(bad, "bad")
+    c, d = desk.answer(both, "this"), desk.answer(both, "that")
+    desk.rank(stage, bad, [[a], [b]], cast.ana, all_bad=True)
+    desk.rank(stage, both, [[c, d]], cast.ana, strength=0, all_bad=True)
+    kept, dropped = look("sft", best_ranked=True)
+    assert kept == []
+    assert dropped == {"the best ranked, but judged bad": 3, "not the best ranked": 1}
+    kept, dropped = look("preference")
+    assert len(kept) == 1 and dropped == {"tie": 1}
+
+
 def test_pairs_and_why_others_are_none(desk, cast, look) -> None:
     stage = desk.stage("rank")
     prompt = desk.prompt("Which?")
