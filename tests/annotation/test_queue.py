@@ -498,8 +498,10 @@ def test_the_plans_of_a_claim(cast, kind: str, django_assert_max_num_queries) ->
         assert "SCAN annotation" not in plan and "Seq Scan" not in plan, plan
         if "ORDER BY i.position" in sql or "ORDER BY lane" in sql:
             assert "item_open" in plan and "TEMP B-TREE" not in plan and "Sort" not in plan, plan
+        # PostgreSQL chooses among three indexes by its statistics; here there are none.
         if "NOT EXISTS (SELECT 1 FROM annotation_submission" in sql:
-            assert "submission_once" in plan, plan
+            index = "submission_once" if connection.vendor == "sqlite" else "annotation_submission_"
+            assert index in plan, plan
 
 
 def explain(sql: str) -> str:
