@@ -63,13 +63,16 @@ def _fill_chunk(stage: Stage, base: int, places: list[int]) -> tuple[int, int]:
 
 def fill_gaps(stage: Stage) -> int:
     """Make the items that a fill passed by: of prompts whose id was drawn before and whose row was
-    committed after it (PostgreSQL), or that came back. It reads all prompts: do it rarely."""
+    committed after it (PostgreSQL), or that came back. It reads all prompts: do it rarely. Mostly
+    there are none, which is found out without holding up those who write."""
     if stage.kind not in WORKED or stage.state == Stage.State.IMPORTED:
+        return 0
+    known = Item.objects.filter(stage=stage, prompt=OuterRef("pk"))
+    missing = qualifying(stage).filter(~Exists(known), pk__lte=stage.filled_to)
+    if not missing.exists():
         return 0
     with transaction.atomic():
         stage = Stage.objects.select_for_update(no_key=True).get(pk=stage.pk)
-        known = Item.objects.filter(stage=stage, prompt=OuterRef("pk"))
-        missing = qualifying(stage).filter(~Exists(known), pk__lte=stage.filled_to)
         ids = list(missing.order_by("pk").values_list("pk", flat=True)[:CHUNK])
         base = time.time_ns()
         items = _first_rounds(stage, ids, range(base, base + len(ids)))

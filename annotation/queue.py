@@ -56,6 +56,12 @@ NOT_MY_OWN = {
 }
 
 
+SAVE = {
+    "sqlite": """UPDATE annotation_seat SET cursors = %s
+        WHERE id = %s AND json(cursors) = json(%s)""",
+    "postgresql": "UPDATE annotation_seat SET cursors = %s WHERE id = %s AND cursors = %s::jsonb",
+}
+
 # The first open item of a lane beyond a person's cursor: O(log n) by two indexes.
 LOOK = """SELECT {i}, {p} FROM annotation_item i
     JOIN annotation_prompt p ON p.id = i.prompt_id
@@ -161,7 +167,8 @@ def _again(stage: Stage, submission: Submission) -> Submission | None:
 
 
 class _Lost(Exception):
-    """Another took the place between our look and our claim: look again."""
+    """Another took the place, or the queue was put in another order, between our look and our
+    claim: look again."""
 
 
 def _next(stage: Stage, user: User, seat: Seat) -> Submission | None:
@@ -196,10 +203,10 @@ def _claim_next(stage: Stage, user: User, seat: Seat) -> Submission | None:
                 raise _Lost
             if first is None or first[0].pk == item.pk:
                 seat.cursors[str(lane)] = item.position
-            _save_cursors(cursor, seat)
+            _save_cursors(cursor, seat, known)
             return _new_submission(stage, user, item, prompt)
         if seat.cursors != known:
-            _save_cursors(cursor, seat)
+            _save_cursors(cursor, seat, known)
     return None
 
 
@@ -238,10 +245,11 @@ def _last_position(cursor: Any, stage: int, lane: int) -> int:
     return row[0] if row else -1
 
 
-def _save_cursors(cursor: Any, seat: Seat) -> None:
-    cursor.execute(
-        "UPDATE annotation_seat SET cursors = %s WHERE id = %s", [json.dumps(seat.cursors), seat.pk]
-    )
+def _save_cursors(cursor: Any, seat: Seat, known: dict[str, int]) -> None:
+    """Unless they are others by now: a new order of the queue has put them back to its start."""
+    cursor.execute(SAVE[connection.vendor], [json.dumps(seat.cursors), seat.pk, json.dumps(known)])
+    if cursor.rowcount != 1:
+        raise _Lost
 
 
 def _new_submission(stage: Stage, user: User, item: Item, prompt: Prompt) -> Submission:

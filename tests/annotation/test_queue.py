@@ -9,7 +9,8 @@ from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from annotation import queue, submissions
+from annotation import desk, queue, submissions
+from annotation.filling import fill_gaps
 from annotation.models import (
     Import,
     Item,
@@ -471,6 +472,31 @@ def test_eight_at_once_never_beyond_need(shared_database, overlap: int) -> None:
     for item in left:  # only what every one of them has had may be left
         assert item.submissions.count() >= 8 - overlap
     assert done >= 20
+
+
+def test_a_new_order_is_not_undone_by_who_claims_meanwhile(cast) -> None:
+    prompts = [make_prompt(cast.project, f"prompt {n}") for n in range(5)]
+    stage = make_stage(cast.project)
+    for _ in range(2):
+        submit(queue.claim(stage, cast.ana), cast.ana)
+    seated = desk.at(stage, cast.ana)  # read before the order was made
+    queue.set_order(stage, {prompts[4].pk: 2.0, prompts[3].pk: 1.0}, source="run 12")
+    claimed = queue.claim(stage, cast.ana, seated)
+    assert text_of(claimed) == "prompt 4"
+    submit(claimed, cast.ana)
+    assert text_of(queue.claim(stage, cast.ana)) == "prompt 3"
+
+
+def test_a_dry_stage_is_searched_for_gaps_without_holding_up_others(cast) -> None:
+    passed_by = [make_prompt(cast.project, f"prompt {n}") for n in range(2)][1]
+    stage = make_stage(cast.project)
+    submit(queue.claim(stage, cast.ana), cast.ana)
+    stage.refresh_from_db()
+    with CaptureQueriesContext(connection) as seen:
+        assert fill_gaps(stage) == 0
+    assert len(seen) == 1  # no transaction, no lock
+    Item.objects.filter(prompt=passed_by).delete()
+    assert fill_gaps(stage) == 1
 
 
 @pytest.mark.parametrize("kind", ["write", "rank"])
