@@ -275,10 +275,13 @@ def _checked(submission: Submission, content: Mapping[str, Any]) -> dict[str, An
         if stage.edit_prompt:
             prompt = submission.item.prompt
             clean |= checked_prompt(content, prompt.messages, prompt.system, prompt.context)
-    if stage.rubric and (
-        ratings := checked_ratings(content.get("ratings") or {}, stage.rubric, shown)
-    ):
-        clean["ratings"] = ratings
+    if stage.rubric:
+        # Answers to questions that are no longer asked stay when the work is handed in again.
+        gone = {question["key"] for question in stage.rubric if question.get("removed")}
+        kept = {key: value for key, value in submission.ratings.items() if key in gone}
+        asked = checked_ratings(content.get("ratings") or {}, stage.rubric, shown)
+        if kept or asked:
+            clean["ratings"] = kept | asked
     if stage.tags and (tags := checked_tags(content.get("tags"), stage.tags, shown)):
         clean["tags"] = tags
     return clean

@@ -133,6 +133,9 @@ def test_a_question_added_later_is_answered_without_reopening(cast, two_written)
     )
     done = submissions.complete(submission=done, user=cast.ana, ratings={"depth": 2})
     assert done.ratings == {"tone": 4, "depth": 2}
+    again = submissions.reopen(submission=done, user=cast.ana)
+    again = submit(again, cast.ana, text="one", ratings={"depth": 5})
+    assert again.ratings == {"tone": 4, "depth": 5} == again.draft["ratings"]
 
 
 def test_what_is_a_draft_is_not_completed(cast) -> None:
