@@ -105,7 +105,7 @@ def _ranking_from(data: QueryDict, stage: Stage, shown: list[int]) -> dict[str, 
 def _strength_from(data: QueryDict, shown: list[int]) -> dict[str, Any]:
     given = data.get("strength", "")
     if given in (TIED, BOTH_BAD):
-        tied: dict[str, Any] = {"order": [list(shown)], "strength": 0}
+        tied: dict[str, Any] = {"order": [sorted(shown)], "strength": 0}
         return tied | {"all_bad": True} if given == BOTH_BAD else tied
     if given not in STRENGTHS:
         return {"order": []}
@@ -120,7 +120,7 @@ def _order_from(data: QueryDict, shown: list[int]) -> dict[str, Any]:
         place = data.get(f"rank_{letter}", "")
         if place.isdecimal() and len(place) < 4:
             groups.setdefault(int(place), []).append(pk)
-    return {"order": [groups[place] for place in sorted(groups)]}
+    return {"order": [sorted(groups[place]) for place in sorted(groups)]}
 
 
 def _tags_from(data: QueryDict, shown: list[int]) -> dict[str, list[str]]:

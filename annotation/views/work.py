@@ -41,6 +41,16 @@ def _submission(request: HttpRequest, seated: Desk) -> Submission:
     return submission
 
 
+def _holds(stored: Any, sent: Any) -> bool:
+    """What was sent is in what is stored, space at the ends of texts aside."""
+    if isinstance(sent, dict):
+        there = stored if isinstance(stored, dict) else {}
+        return all(_holds(there.get(key), value) for key, value in sent.items())
+    if isinstance(sent, str) and isinstance(stored or "", str):
+        return (stored or "").strip() == sent.strip()
+    return bool(stored == sent)
+
+
 def _number(request: HttpRequest, name: str) -> int:
     given = request.POST.get(name, "")
     return int(given) if given.isdecimal() and len(given) < 10 else 0
@@ -93,10 +103,10 @@ def work(request: HttpRequest, pk: int) -> HttpResponse:
         )
     except submissions.Finished as finished:
         submission.refresh_from_db()
-        same = all(submission.draft.get(key) == value for key, value in content.items())
-        if same:  # the answer to the first of two was lost on its way
+        if _holds(submission.draft, content):  # the answer to the first of two was lost on its way
             return _next(request, seated)
-        return _next(request, seated, problem=finished, unused=content.get("text", ""))
+        texts = (content.get(name) for name in ("text", "better", "reason"))
+        return _next(request, seated, problem=finished, unused=next(filter(None, texts), ""))
     except Refused as refused:
         return _page(request, seated, submission, 422, typed=content, problem=refused)
     if submission.state == Submission.State.LATE:
@@ -169,6 +179,8 @@ def work_flag(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def work_undo(request: HttpRequest, pk: int) -> HttpResponse:
     seated = _desk(request, pk)
+    if seated.refusal:  # what is taken back could not be shown, nor handed in again, after a reload
+        return _next(request, seated)
     try:
         submission = submissions.undo(stage=seated.stage, user=seated.user)
     except Refused as refused:

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotation import queue
-from annotation.models import GuidelineVersion, Item, Ranking, Response, Submission
+from annotation.models import GuidelineVersion, Item, Ranking, Response, Stage, Submission
 from tests.annotation.factories import add_answer, make_prompt, make_stage
 
 HTMX = {"HX-Request": "true"}
@@ -153,6 +153,33 @@ def test_the_second_of_two_submits_loses_nothing(ana, cast, write) -> None:
     assert "handed in already" in other
     assert "second" in other
     assert Response.objects.get().text == "first"
+
+
+def test_the_second_of_two_rankings_that_say_the_same_is_passed_by(ana, cast) -> None:
+    """As they are stored: ties in the order of their numbers, texts without space at the end."""
+    make_prompt(cast.project, "Ties?", answers=["a", "b"])
+    stage = make_stage(cast.project, "rank")
+    ana.get(url(stage))
+    turn = mine(stage, cast.ana)
+    Submission.objects.filter(pk=turn.pk).update(shown=sorted(turn.shown, reverse=True))
+    data = {"submission": turn.pk, "version": 0, "strength": "tie", "reason": "Alike. "}
+    for _ in range(2):
+        page = ana.post(url(stage), data, headers=HTMX).content.decode()
+        assert "handed in already" not in page
+    other = {**data, "strength": "bad", "better": "Mine is better"}
+    page = ana.post(url(stage), other, headers=HTMX).content.decode()
+    assert "handed in already" in page and "Mine is better" in page
+
+
+def test_nothing_is_taken_back_in_a_pause(ana, cast, write) -> None:
+    """It would be a draft that nobody is shown."""
+    ana.get(url(write))
+    data = {"submission": mine(write, cast.ana).pk, "version": 0, "text": "Because."}
+    ana.post(url(write), data, headers=HTMX)
+    Stage.objects.filter(pk=write.pk).update(state="paused")
+    page = ana.post(url(write, "work_undo"), headers=HTMX).content.decode()
+    assert "This stage is paused" in page and "Undo the last one" not in page
+    assert Response.objects.get().withdrawn is None
 
 
 def test_late_work_is_kept_and_said_to_be_late(ana, cast, write) -> None:
