@@ -1,8 +1,12 @@
-"""The lead's list of a stage: items that people flagged, or skipped until they closed. Reads."""
+"""The lead's list of a stage: items that people flagged, or skipped until they closed."""
 
 from dataclasses import dataclass, field
 
-from annotation.models import Item, Stage, Submission, SubmissionVersion
+from django.db import transaction
+
+from annotation import places
+from annotation.history import record
+from annotation.models import Item, Stage, Submission, SubmissionVersion, User
 
 SHOWN = 50
 
@@ -14,6 +18,16 @@ class Flagged:
     item: Item
     skips: list[Submission] = field(default_factory=list)
     by: list[str] = field(default_factory=list)
+
+
+@transaction.atomic
+def press(*, turn: Submission, user: User, on: bool) -> None:
+    """The flag on the person's turn: its item is on the list, or off it; the history says who."""
+    # Locked, as by a submit: both append to the history, which numbers what it holds.
+    Submission.objects.select_for_update(of=("self",)).get(pk=turn.pk)
+    places.flag(turn.item_id, on)
+    record(turn, "flag" if on else "unflag", user)
+    turn.item.flagged = on
 
 
 def flagged(stage: Stage) -> list[Flagged]:

@@ -9,10 +9,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from annotation import access, desk, markdown, queue, submissions, work_form, work_page
+from annotation import access, desk, flagged, markdown, queue, submissions, work_form, work_page
 from annotation.desk import Desk
 from annotation.errors import Refused
-from annotation.history import record
 from annotation.models import Submission
 
 LATE = (
@@ -162,15 +161,13 @@ def work_skip(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_POST
 def work_flag(request: HttpRequest, pk: int) -> HttpResponse:
-    """On the lead's list, or off it again."""
+    """On the lead's list, or off it again, as the page says: what it showed may be old by now, and
+    who flags an item that another has flagged meanwhile takes no flag off."""
     seated = _desk(request, pk)
     turn = _submission(request, seated)
-    item = turn.item
-    item.flagged = not item.flagged
-    queue.flag(item.pk, item.flagged)
-    record(turn, "flag" if item.flagged else "unflag", seated.user)
+    flagged.press(turn=turn, user=seated.user, on=bool(request.POST.get("on")))
     if request.htmx:  # type: ignore[attr-defined]
-        context = {"item": item, "stage": seated.stage}
+        context = {"item": turn.item, "submission": turn, "stage": seated.stage}
         return render(request, "annotation/_work_flag.html", context)
     return redirect("annotation:work", pk)
 

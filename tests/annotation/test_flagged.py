@@ -1,5 +1,7 @@
 """The lead's list of flagged items: who says what about them, and what a lead does."""
 
+import re
+
 import pytest
 from django.urls import reverse
 
@@ -40,17 +42,38 @@ def skipped_stage(item: Item) -> str:
 def test_the_list_says_who_pressed_the_flag(as_user, cast) -> None:
     make_prompt(cast.project)
     stage = make_stage(cast.project, overlap=2)
-    for user in (cast.ana, cast.bea):
+    for user, on in ((cast.ana, "1"), (cast.bea, "")):
         turn = queue.claim(stage, user)
-        as_user(user).post(url("work_flag", stage.pk), {"submission": turn.pk})  # on, then off
+        as_user(user).post(url("work_flag", stage.pk), {"submission": turn.pk, "on": on})
     assert "flagged it" not in as_user(cast.lee).get(url("stage", stage.pk)).content.decode()
-    as_user(cast.bea).post(url("work_flag", stage.pk), {"submission": turn.pk})
+    as_user(cast.bea).post(url("work_flag", stage.pk), {"submission": turn.pk, "on": "1"})
     page = as_user(cast.lee).get(url("stage", stage.pk)).content.decode()
     assert "Bea flagged it" in page
     submissions.submit(submission=turn, user=cast.bea, content={"text": "Yes."})
     assert list(turn.history.order_by("pk").values_list("event", flat=True)) == [
         *("unflag", "flag", "submit"),
     ]
+
+
+def test_the_flag_does_what_the_page_says(as_user, cast) -> None:
+    """Also pressed twice in one page; and what another has flagged meanwhile stays flagged."""
+    make_prompt(cast.project)
+    stage = make_stage(cast.project, overlap=2)
+    ana, bea = as_user(cast.ana), as_user(cast.bea)
+    pages = [client.get(url("work", stage.pk)).content.decode() for client in (ana, bea)]
+
+    def press(client, page: str) -> str:
+        form = page[page.index('id="flag-form"') :].split("</form>")[0]
+        sent = dict(re.findall(r'<input type="hidden" name="(\w+)" value="(\w*)">', form))
+        answer = client.post(url("work_flag", stage.pk), sent, headers={"HX-Request": "true"})
+        assert answer.status_code == 200
+        return answer.content.decode()
+
+    after = press(ana, pages[0])
+    press(bea, pages[1])
+    assert Item.objects.get().flagged
+    press(ana, after)
+    assert not Item.objects.get().flagged
 
 
 def test_put_back_it_goes_to_those_who_have_not_skipped_it(as_user, cast, skipped) -> None:

@@ -198,7 +198,8 @@ def test_skip_flag_and_undo(ana, cast, write) -> None:
     ana.get(url(write))
     submission = mine(write, cast.ana)
     data = {"submission": submission.pk}
-    assert "Flagged" in ana.post(url(write, "work_flag"), data, headers=HTMX).content.decode()
+    on = {**data, "on": "1"}
+    assert "Flagged" in ana.post(url(write, "work_flag"), on, headers=HTMX).content.decode()
     assert Item.objects.get(pk=submission.item_id).flagged
     ana.post(url(write, "work_flag"), data)
     assert not Item.objects.get(pk=submission.item_id).flagged
