@@ -1,5 +1,6 @@
 // What changes: a live diff by words between the original and the correction.
 (() => {
+  const NEAR = 160; // characters
   let waiting = 0, shown = null;
   function show() {
     const text = document.getElementById("text"), original = document.getElementById("original"), panel = document.getElementById("changes");
@@ -7,8 +8,8 @@
     shown = text.value;
     const steps = window.wordDiff(original.value, text.value), nodes = [];
     let taken = 0, put = 0;
-    for (const [kind, words] of steps) {
-      if (kind === "same") { nodes.push(words); continue; }
+    for (const [at, [kind, words]] of steps.entries()) {
+      if (kind === "same") { nodes.push(...around(words, at === 0, at === steps.length - 1)); continue; }
       const node = document.createElement(kind);
       node.textContent = words;
       nodes.push(node);
@@ -18,7 +19,17 @@
     document.getElementById("diff").replaceChildren(...nodes);
     const changed = steps.some(([kind]) => kind !== "same");
     document.getElementById("changed").textContent = changed ? `−${taken} +${put} words` : "nothing yet";
+    document.getElementById("diff").hidden = !changed;
     panel.hidden = false;
+  }
+  // Of a long stretch that stayed, what stands next to a change is enough.
+  function around(words, first, last) {
+    if (words.length <= 3 * NEAR) return [words];
+    const gap = document.createElement("span");
+    gap.className = "soft";
+    gap.textContent = " … ";
+    const head = words.slice(0, NEAR).replace(/\S*$/u, ""), tail = words.slice(-NEAR).replace(/^\S*/u, "");
+    return [...(first ? [] : [head]), gap, ...(last ? [] : [tail])];
   }
   const soon = () => {
     clearTimeout(waiting);

@@ -169,6 +169,8 @@ window.draft = (() => {
     }
     box.append(row);
     by("conflict").replaceChildren(box);
+    const top = box.getBoundingClientRect().top; // on a phone it may be screens away from the text
+    if (top < 0 || top > innerHeight / 2) box.scrollIntoView({ block: "start" });
     say("Two versions", true);
     document.dispatchEvent(new CustomEvent("work:keys"));
   }

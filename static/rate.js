@@ -1,5 +1,5 @@
-// The rubric by digits: they answer the question that has the focus (to rate, where the rubric is
-// all there is, the first unanswered one when none has it), and the focus moves on. A rubric that is
+// The rubric by digits: they answer the question that has the focus (where digits mean nothing
+// else, the first unanswered one when none has it), and the focus moves on. A rubric that is
 // one rating or one label is handed in by its digit. It listens before the other pages' scripts do:
 // a digit inside a question is no place in a ranking.
 (() => {
@@ -37,7 +37,7 @@
     if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || event.repeat) return;
     if (document.querySelector(".sheet:popover-open") || event.target.closest?.("textarea, select, input:not([type=radio], [type=checkbox])")) return;
     const inside = document.activeElement?.closest?.("#work-form .ask");
-    const ask = inside ?? (by("rate") && localStorage.getItem("annotune:letters") !== "off" ? asks().find((each) => !answered(each)) ?? (alone() ? asks()[0] : null) : null);
+    const ask = inside ?? (!document.querySelector(".answers") && localStorage.getItem("annotune:letters") !== "off" ? asks().find((each) => !answered(each) && each.dataset.ask !== "text") ?? (alone() ? asks()[0] : null) : null);
     if (!ask) return;
     // Enter on a radio button would press the form's first button, whichever that is.
     if (event.key === "Enter" && inside && event.target.matches("input")) { event.preventDefault(); event.stopImmediatePropagation(); return next(ask); }
@@ -49,6 +49,15 @@
     event.stopImmediatePropagation();
     if (option) answer(ask, option);
   }, true);
+
+  // A mistake that is mended is said no longer.
+  document.addEventListener("input", (event) => {
+    const ask = event.target.closest?.("#work-form .ask");
+    if (!ask?.querySelector(".errorlist") || !answered(ask)) return;
+    ask.querySelector(".errorlist").remove();
+    for (const node of ask.querySelectorAll("[aria-invalid]")) node.removeAttribute("aria-invalid");
+    if (!document.querySelector("#work-form .errorlist")) document.querySelector("#work .notice.bad")?.remove();
+  });
 
   // A form that was filled in by hand, without an answer that is needed: the focus goes there.
   document.addEventListener("work:shown", () => {

@@ -39,24 +39,27 @@
     part.tabIndex = -1;
     part.focus({ preventScroll: true });
   }
-  const conflict = (choice) => document.querySelector(`#conflict [data-conflict=${choice}]`)?.click();
 
+  // Each says what it acts on and, where that is more than a click, how. A key whose control is not
+  // on the page is left to the browser and to assistive technology.
+  const conflict = (choice) => () => document.querySelector(`#conflict [data-conflict=${choice}]`);
+  const toggle = (node) => node.togglePopover();
   const KEYS = {
-    s: () => by("skip-open")?.click(),
-    n: () => by("no-change")?.click(),
-    r: () => by("revert")?.click(),
-    p: () => by("preview-switch")?.click(),
-    x: () => by("start-empty")?.click(),
-    q: () => { const part = document.querySelector(".edit-prompt"); if (part) { part.open = true; part.querySelector("textarea")?.focus(); } },
-    h: () => by("my-work")?.click(),
-    u: () => by("undo")?.click(),
-    f: () => by("flag")?.click(),
-    g: () => by("guidelines")?.togglePopover(),
-    m: () => conflict("mine"),
-    o: () => conflict("theirs"),
-    j: () => conflict("both"),
-    "?": () => by("keys")?.togglePopover(),
-    e: () => { const text = by("text"); if (text?.hidden) by("preview-switch")?.click(); else text?.focus(); },
+    s: [() => by("skip-open")],
+    n: [() => by("no-change")],
+    r: [() => by("revert")],
+    p: [() => by("preview-switch")],
+    x: [() => by("start-empty")],
+    q: [() => document.querySelector(".edit-prompt"), (part) => { part.open = true; part.querySelector("textarea")?.focus(); }],
+    h: [() => by("my-work")],
+    u: [() => by("undo")],
+    f: [() => by("flag")],
+    g: [() => by("guidelines"), toggle],
+    m: [conflict("mine")],
+    o: [conflict("theirs")],
+    j: [conflict("both")],
+    "?": [() => by("keys"), toggle],
+    e: [() => by("text"), (text) => { if (text.hidden) by("preview-switch")?.click(); else text.focus(); }],
   };
 
   // All keys off: nothing but Ctrl+Enter and what the browser itself does reaches any script here.
@@ -87,7 +90,8 @@
     } else if (open && !"g?".includes(event.key)) return;
     else if (letters() && !event.repeat) {
       const name = Object.keys(KEYS).find((each) => (each === "?" ? event.key === "?" : !event.shiftKey && is(each)));
-      if (name) { event.preventDefault(); KEYS[name](); }
+      const [find, act = (node) => node.click()] = KEYS[name] ?? [], node = find?.();
+      if (node) { event.preventDefault(); act(node); }
     }
   });
 

@@ -27,6 +27,7 @@
   function count() {
     const text = by("text"), place = by("count");
     if (!text || !place) return;
+    text.classList.toggle("huge", text.value.length > 50_000);
     const words = text.value.match(/[\p{L}\p{N}][\p{L}\p{M}\p{N}'’_-]*/gu)?.length ?? 0, n = tokens(text.value);
     place.textContent = `${words.toLocaleString("en")} word${words === 1 ? "" : "s"} · about ${n.toLocaleString("en")} token${n === 1 ? "" : "s"}`;
   }
