@@ -117,7 +117,8 @@ def work(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_POST
 def work_draft(request: HttpRequest, pk: int) -> JsonResponse:
-    """Autosave. 200 {version}; 409 {error, version, stored} if another tab was quicker."""
+    """Autosave. 200 {version}; 409 {error, version, stored} if another tab was quicker. Of what is
+    stored the texts only: the numbers of answers would say which of them are older."""
     seated = _desk(request, pk)
     submission = _submission(request, seated)
     try:
@@ -129,7 +130,8 @@ def work_draft(request: HttpRequest, pk: int) -> JsonResponse:
             active_seconds=_number(request, "seconds"),
         )
     except submissions.Stale as stale:
-        answer = {"error": str(stale), "version": stale.version, "stored": stale.stored}
+        texts = {part: text for part, text in stale.stored.items() if isinstance(text, str)}
+        answer = {"error": str(stale), "version": stale.version, "stored": texts}
         return JsonResponse(answer, status=409)
     except submissions.Finished as finished:
         return JsonResponse({"error": str(finished), "finished": True}, status=409)

@@ -142,6 +142,17 @@ def test_a_stale_draft_is_told(ana, cast, write) -> None:
     assert "one" in ana.get(url(write)).content.decode()
 
 
+def test_a_stale_draft_of_a_ranking_tells_no_numbers_of_answers(ana, cast) -> None:
+    make_prompt(cast.project, "Which?", answers=["a", "b"])
+    stage = make_stage(cast.project, "rank")
+    ana.get(url(stage))
+    data = {"submission": mine(stage, cast.ana).pk, "version": 0, "strength": "3", "better": "c"}
+    ana.post(url(stage, "work_draft"), data)
+    answer = ana.post(url(stage, "work_draft"), {**data, "strength": "-1"})
+    assert answer.status_code == 409
+    assert answer.json()["stored"] == {"better": "c"}
+
+
 def test_the_second_of_two_submits_loses_nothing(ana, cast, write) -> None:
     ana.get(url(write))
     data = {"submission": mine(write, cast.ana).pk, "version": 0, "text": "first"}
