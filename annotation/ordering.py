@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from django.db import connection, transaction
-from django.db.models import F, Min, Q
+from django.db.models import F, Min, Q, Value
 from django.db.models.functions import Greatest
 
 from annotation.errors import Refused
@@ -112,7 +112,7 @@ def set_order(stage: Stage, scores: Mapping[int, float], source: str) -> int:
     Stage.objects.filter(pk=stage.pk).update(
         order=Stage.Order.SCORES,
         order_source=source[:100],
-        filled_to=max([stage.filled_to, *scores]),
+        filled_to=Greatest("filled_to", Value(max(scores, default=0))),
     )
     stage.refresh_from_db()
     while fill_gaps(stage) == CHUNK:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import TypedDict, TypeVar
 
 from django.core.cache import cache
-from django.db import connection
 from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
@@ -154,14 +153,3 @@ def waiting_for(user: User) -> list[tuple[Stage, int]]:
     )
     counted = [(stage, _left(stage, user, stage.finished)) for stage in stages]
     return [(stage, left) for stage, left in counted if left]
-
-
-def finished_by(stage: Stage, user: User) -> int:
-    """How many items of the stage this person has submitted."""
-    with connection.cursor() as cursor:  # raw: part of each page of work
-        cursor.execute(
-            "SELECT submitted FROM annotation_seat WHERE stage_id = %s AND user_id = %s",
-            [stage.pk, user.pk],
-        )
-        row = cursor.fetchone()
-    return row[0] if row else 0

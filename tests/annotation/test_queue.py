@@ -487,6 +487,14 @@ def test_a_new_order_is_not_undone_by_who_claims_meanwhile(cast) -> None:
     assert text_of(queue.claim(stage, cast.ana)) == "prompt 3"
 
 
+def test_an_order_does_not_send_the_queue_back(cast) -> None:
+    prompts = [make_prompt(cast.project, f"prompt {n}") for n in range(3)]
+    stage = make_stage(cast.project)  # read before another filled it
+    queue.fill(Stage.objects.get(pk=stage.pk))
+    queue.set_order(stage, {prompts[0].pk: 1.0}, source="run 12")
+    assert stage.filled_to == prompts[2].pk
+
+
 def test_a_dry_stage_is_searched_for_gaps_without_holding_up_others(cast) -> None:
     passed_by = [make_prompt(cast.project, f"prompt {n}") for n in range(2)][1]
     stage = make_stage(cast.project)

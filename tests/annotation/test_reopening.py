@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from annotation import queue, submissions
+from annotation import queue, ratings, submissions
 from annotation.errors import Refused
 from annotation.models import Item, Ranking, Response, Seat, Stage, Submission
 from tests.annotation.factories import make_prompt, make_stage
@@ -117,7 +117,9 @@ def test_a_skip_and_late_work_come_back_while_there_is_a_place(cast) -> None:
     assert events(turn) == ["skip", "reopen", "late", "reopen"]
 
 
-def test_a_question_added_later_is_answered_without_reopening(cast, two_written) -> None:
+def test_a_question_added_later_is_answered_without_reopening(
+    cast, two_written, django_assert_num_queries
+) -> None:
     stage, (first, _) = two_written
     Stage.objects.filter(pk=stage.pk).update(rubric=[TONE])
     with pytest.raises(Refused, match="“Tone” is not answered yet") as refused:
@@ -133,6 +135,8 @@ def test_a_question_added_later_is_answered_without_reopening(cast, two_written)
     )
     done = submissions.complete(submission=done, user=cast.ana, ratings={"depth": 2})
     assert done.ratings == {"tone": 4, "depth": 2}
+    with django_assert_num_queries(1):
+        assert ratings.kept(stage, ["tone", "depth", "none"]) == {"tone": 1, "depth": 1, "none": 0}
     again = submissions.reopen(submission=done, user=cast.ana)
     again = submit(again, cast.ana, text="one", ratings={"depth": 5})
     assert again.ratings == {"tone": 4, "depth": 5} == again.draft["ratings"]
