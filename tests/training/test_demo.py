@@ -147,6 +147,12 @@ def test_it_tells_the_story_to_its_end(demo):
             people = set(turns.filter(state="submitted").values_list("user__name", flat=True))
             assert people == {"Ana", "Bea", "Caio"}
     assert Stage.objects.filter(kind="rank", overlap=2).count() == 2
+    marks = [
+        mark
+        for turn in Submission.objects.filter(stage__kind="rate", state="submitted")
+        for mark in turn.ratings["how-helpful-is-it"].values()
+    ]
+    assert {1, 5} <= set(marks) and len(marks) > 9  # both ends of the scale, of several answers
     assert Ranking.objects.filter(strength=None).exists()
     assert any(len(group) > 1 for ranking in Ranking.objects.all() for group in ranking.order)
     assert Submission.objects.filter(unchanged=True).exists()
@@ -200,7 +206,7 @@ def test_every_page_has_something_on_it(demo):
     workspace = Workspace.objects.get()
     project = workspace.projects.get(slug="support-desk")
     prompt = project.prompts.get(external_id="support-019")
-    stage = {kind: project.stages.get(kind=kind) for kind in ("write", "correct", "rank")}
+    stage = {kind: project.stages.get(kind=kind) for kind in ("write", "correct", "rate", "rank")}
     dataset = Dataset.objects.get(kind="sft")
     run = Run.objects.get(recipe="sft")
     shown = {
@@ -215,6 +221,7 @@ def test_every_page_has_something_on_it(demo):
         ("annotation:stage", stage["rank"].pk): ["Judge help first", "Bea"],
         ("annotation:work", stage["write"].pk): ["<textarea"],
         ("annotation:work", stage["correct"].pk): ["<textarea"],
+        ("annotation:work", stage["rate"].pk): ["How helpful is it?", "Tone"],
         ("annotation:work", stage["rank"].pk): ["Judge help first"],
         ("exports:datasets", workspace.slug): list(Dataset.objects.values_list("name", flat=True)),
         ("exports:dataset", dataset.pk): ["Support SFT"],

@@ -1,6 +1,6 @@
 """Who is in the demo and what they did in the last two weeks, through the product's own acts.
 
-Ana, Bea and Caio take turns at the queue as people do; what they write, correct and rank comes from
+Ana, Bea and Caio take turns at the queue as people do; what they write and think comes from
 content.py. Afterwards the times are spread over the working days before today.
 """
 
@@ -43,7 +43,7 @@ DAYS = 14  # the story's length, up to yesterday
 class Work:
     """A stage and how far it got. `turns`: who sits down next, over and over; `until`: submissions;
     `part`: which share of the story's days it took; `skips`: (prompt, person) -> reason, note;
-    `flags`: prompts that somebody puts on the lead's list."""
+    `flags`: prompts that somebody puts on the lead's list; `questions`: the rubric."""
 
     kind: str
     name: str
@@ -55,8 +55,10 @@ class Work:
     drafts: tuple[str, ...] = ()
     skips: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    questions: tuple[dict[str, Any], ...] = ()
 
 
+TONES = ("Warm", "Neutral", "Curt")
 _NO_DETAILS = ("unclear", "Nothing to go by: no product, no page, no error.")
 WORK = {
     "support-desk": (
@@ -85,6 +87,32 @@ WORK = {
             (0.3, 0.65),
             drafts=("Bea",),
             skips={("support-017", "Ana"): ("expertise", "My Spanish is not good enough.")},
+        ),
+        Work(
+            "rate",
+            "Rate",
+            "Judge each answer by itself, as if you were the one who had asked.",
+            ("Bea", "Ana", "Caio"),
+            9,
+            (0.5, 0.9),
+            questions=(
+                {
+                    "title": "How helpful is it?",
+                    "help": "1: no help at all. 5: the problem is solved.",
+                    "type": "rating",
+                    "about": "answer",
+                    "required": True,
+                    "low": 1,
+                    "high": 5,
+                },
+                {
+                    "title": "Tone",
+                    "type": "label",
+                    "about": "answer",
+                    "required": False,
+                    "options": [{"label": tone} for tone in TONES],
+                },
+            ),
         ),
         Work(
             "rank",
@@ -184,6 +212,8 @@ def answer(person: str, turn: Submission, row: Row) -> dict[str, Any]:
         if row.unchanged:
             return {"text": original, "unchanged": True}
         return {"text": row.corrected}
+    if turn.stage.kind == Stage.Kind.RATE:
+        return {"ratings": ratings(turn.stage, shown, person, row)}
     scores = {
         key: taste(person, text, row.quality[text])
         for key, text in ((response.pk, response.text) for response in shown.values())
@@ -195,6 +225,21 @@ def answer(person: str, turn: Submission, row: Row) -> dict[str, Any]:
     first, second = (scores[key] for key in turn.shown)
     strength = min(4, math.ceil(abs(first - second))) * (1 if first > second else -1)
     return {"order": order, "strength": strength}
+
+
+def ratings(
+    stage: Stage, shown: dict[int, Response], person: str, row: Row
+) -> dict[str, dict[str, Any]]:
+    """Help as the person's taste has it, the tone by the answer's length."""
+    helpful, tone = stage.rubric
+    values = [option["value"] for option in tone["options"]]
+    given: dict[str, dict[str, Any]] = {helpful["key"]: {}, tone["key"]: {}}
+    for key, response in shown.items():
+        liked = taste(person, response.text, row.quality[response.text])
+        words = len(response.text.split())
+        given[helpful["key"]][str(key)] = min(5, max(1, round(liked)))
+        given[tone["key"]][str(key)] = values[0 if words > 60 else 1 if words > 20 else 2]
+    return given
 
 
 def working_hours(part: tuple[float, float], count: int) -> Iterator[datetime]:
@@ -244,6 +289,7 @@ def stage_options(work: Work) -> dict[str, Any]:
         "name": work.name,
         "instructions": work.instructions,
         "overlap": work.overlap,
+        "questions": work.questions,
     }
     if work.kind == Stage.Kind.CORRECT:
         options |= {"source": Stage.Source.ORIGIN, "source_name": DRAFTER}

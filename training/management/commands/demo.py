@@ -69,7 +69,7 @@ class Command(BaseCommand):
 def table() -> str:
     """Who can log in, and where."""
     about = {
-        "Ana": "write, correct and rank (Bea and Caio too)",
+        "Ana": "write, correct, rate and rank (Bea and Caio too)",
         "Rui": "reads along, and will review",
         "Lee": "imports, curates, freezes, trains",
         "Olga": "everything, and the admin",
