@@ -153,6 +153,19 @@ def test_a_stale_draft_of_a_ranking_tells_no_numbers_of_answers(ana, cast) -> No
     assert answer.json()["stored"] == {"better": "c"}
 
 
+def test_an_empty_line_at_the_start_of_a_text_is_kept(ana, cast) -> None:
+    """HTML drops the first line end of a textarea: each has one of its own."""
+    make_prompt(cast.project, "Which?", answers=["a", "b"])
+    note = {"key": "note", "title": "Note", "type": "text", "about": "prompt", "help": ""}
+    stage = make_stage(cast.project, "rank", rubric=[{**note, "required": False}])
+    ana.get(url(stage))
+    texts = {name: f"\n{name} it" for name in ("better", "reason", "q_note")}
+    ana.post(url(stage, "work_draft"), {"submission": mine(stage, cast.ana).pk, **texts})
+    page = ana.get(url(stage)).content.decode()
+    for text in texts.values():
+        assert f">\n{text}</textarea>" in page
+
+
 def test_the_second_of_two_submits_loses_nothing(ana, cast, write) -> None:
     ana.get(url(write))
     data = {"submission": mine(write, cast.ana).pk, "version": 0, "text": "first"}
