@@ -191,6 +191,7 @@ window.draft = (() => {
     back.type = "button"; back.dataset.back = "";
     note.append(back);
     by("conflict").replaceChildren(note);
+    say("");
     change();
     (by("text") ?? by("main")?.querySelector("h1"))?.focus();
   }

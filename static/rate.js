@@ -63,6 +63,7 @@
   document.addEventListener("work:shown", () => {
     const help = by("rate-help");
     if (!help) return;
+    for (const card of document.querySelectorAll("#rate .card")) card.classList.toggle("long", card.querySelector(".text").offsetHeight > 0.6 * innerHeight);
     const wrong = document.querySelector("#rate [aria-invalid=true]"), all = asks();
     const several = all.some((ask) => ask.dataset.ask === "labels"), digits = several || all.some((ask) => ask.dataset.ask !== "text");
     help.textContent = alone() ? "A digit answers and submits." : digits ? `Digits answer the question in focus, and the next one follows${several ? "; Enter goes on after ticking several" : ""}.` : "";

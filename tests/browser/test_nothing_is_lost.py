@@ -459,6 +459,38 @@ def test_a_phone(at_work) -> None:
     expect(page.locator(".answer kbd:visible")).to_have_count(0)
 
 
+def test_two_versions_on_a_phone_come_into_sight(at_work) -> None:
+    phone = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
+    page = at_work("Write", **phone)
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.locator("#text").fill("stored is long")
+    saved(other)
+    page.locator("#text").fill("a line\n" * 80)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.get_by_role("button", name="Keep mine")).to_be_in_viewport(timeout=15_000)
+
+
+def test_a_key_without_its_control_is_left_alone(at_work) -> None:
+    page = at_work("Write")
+    page.keyboard.press("Escape")
+    page.evaluate(
+        "addEventListener('keydown', (event) => { window.taken = event.defaultPrevented })"
+    )
+    for key, taken in [("n", False), ("r", False), ("q", False), ("m", False), ("s", True)]:
+        page.keyboard.press(key)
+        assert page.evaluate("window.taken") is taken, key
+
+
+def test_of_a_long_text_the_changes_show_what_changed(at_work) -> None:
+    page = at_work("Correct")
+    expect(page.locator("#diff")).to_be_hidden()  # nothing changed yet
+    page.locator("#text").fill("one two three " * 500)
+    page.locator("#text").press("Control+End")
+    page.locator("#text").press_sequentially("last")
+    expect(page.locator("#diff ins").last).to_contain_text("last")
+
+
 def test_each_paragraph_goes_its_own_way(at_work) -> None:
     """Arabic from the right, English from the left, in one preview."""
     page = at_work("Write")

@@ -124,6 +124,7 @@ def test_several_questions_by_keyboard_and_a_mistake_beside_its_question(stages,
     expect(focused).to_contain_text("Helpful")
     assert page.locator("[name=q_topic]:checked").get_attribute("value") == "sport"
     page.keyboard.press("5")
+    expect(page.locator("#work-form .errorlist, .notice.bad")).to_have_count(0)  # mended
     expect(focused).to_contain_text("Flags")
     page.keyboard.press("2")
     page.keyboard.press("1")
