@@ -109,7 +109,13 @@
     window.draft.trouble("You have changed the text. Submit your correction, or revert it first; then say “No change needed”.");
     by("text").focus();
   }, true);
-  document.addEventListener("input", (event) => { if (event.target.id === "text" && by("no-change")) window.draft.trouble(); });
+  document.addEventListener("input", ({ target }) => {
+    if (target.id === "text" && by("no-change")) window.draft.trouble();
+    if (!target.matches("#work-form [aria-invalid=true]") || !target.value.trim()) return;
+    target.removeAttribute("aria-invalid"); // mended: said no longer
+    by(`${target.id}-error`)?.remove();
+    if (!document.querySelector("#work-form .errorlist")) document.querySelector("#work .notice.bad")?.remove();
+  });
 
   // A save on its way would make the submit stale: wait for it, then send. What a skip or an undo
   // would leave behind is saved before.

@@ -195,6 +195,17 @@ def test_what_was_refused_is_kept(at_work) -> None:
     expect(page.locator("[value='too long']")).to_be_checked()
 
 
+def test_a_mended_mistake_is_said_no_longer(at_work) -> None:
+    page = at_work("Write")
+    page.locator("#text").fill(" ")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#text-error")).to_be_visible()
+    expect(page.locator("#text")).to_be_focused()
+    page.keyboard.type("Something")
+    expect(page.locator("#text-error, .notice.bad")).to_have_count(0)
+    expect(page.locator("#text")).not_to_have_attribute("aria-invalid", "true")
+
+
 def test_a_server_killed_in_mid_submit(web: Web, at_work) -> None:
     page = at_work("Write")
     page.locator("#text").fill("Sent to a server that dies")
