@@ -19,7 +19,7 @@ from annotation.candidates import (
     to_rank,
     to_rate,
 )
-from annotation.models import Item, Prompt, Ranking, Response, Stage, Submission
+from annotation.models import Item, Membership, Prompt, Ranking, Response, Stage, Submission
 
 CHUNK = 1000  # prompts a transaction: nobody waits for more
 WORKED = (Stage.Kind.WRITE, Stage.Kind.CORRECT, Stage.Kind.RANK, Stage.Kind.RATE)
@@ -227,7 +227,7 @@ def _renew(stage: Stage, prompt: int, items: Sequence[Item], known: Known) -> It
     if stage.kind == Stage.Kind.CORRECT or last.done < last.needed:
         return None
     fresh = known.next_candidates(stage, prompt, [*seen, *last.candidates], last.pk)
-    if not fresh:
+    if not fresh or not _somebody_may(stage, fresh):
         return None
     return Item(
         stage=stage,
@@ -237,6 +237,19 @@ def _renew(stage: Stage, prompt: int, items: Sequence[Item], known: Known) -> It
         lane=last.lane + abs(last.lane) % 2,
         needed=stage.overlap,
     )
+
+
+def _somebody_may(stage: Stage, answers: Sequence[int]) -> bool:
+    """Somebody is there who wrote none of these answers: without them a round would stay open for
+    ever, as where two people write a better answer each time."""
+    authors = Response.objects.filter(pk__in=answers, author__isnull=False)
+    written = list(authors.values_list("author", flat=True))
+    if not written:
+        return True
+    people = Membership.objects.filter(workspace=stage.project.workspace_id, is_active=True)
+    if not stage.open_to_all:
+        people = people.filter(user__seats__stage=stage, user__seats__assigned=True)
+    return people.exclude(user__in=written).exists()
 
 
 def first_round(stage: Stage, prompt: int, known: Known) -> Item | None:

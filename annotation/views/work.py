@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import BadRequest
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -14,6 +15,7 @@ from annotation.desk import Desk
 from annotation.errors import Refused
 from annotation.models import Submission
 
+DEADLOCK = "40P01"  # PostgreSQL's code
 LATE = (
     "Your time on that item had run out and others have done it. What you wrote is kept as late "
     "work: you and the leads can see it, and it does not count."
@@ -77,6 +79,24 @@ def _next(request: HttpRequest, seated: Desk, **notices: Any) -> HttpResponse:
     return _page(request, seated, queue.claim(seated.stage, seated.user, seated), **notices)
 
 
+def _submit(request: HttpRequest, submission: Submission, content: dict[str, Any]) -> Submission:
+    """Once more where PostgreSQL ended a deadlock at our cost: somebody retires the prompt or adds
+    answers to it at the same moment."""
+    for again in (True, False):
+        try:
+            return submissions.submit(
+                submission=submission,
+                user=request.user,  # type: ignore[arg-type]
+                content=content,
+                version=_number(request, "version"),
+                active_seconds=_number(request, "seconds"),
+            )
+        except OperationalError as error:
+            if not again or getattr(error.__cause__, "sqlstate", "") != DEADLOCK:
+                raise
+    raise AssertionError("unreachable")
+
+
 @login_required
 @never_cache
 @require_http_methods(["GET", "POST"])
@@ -88,13 +108,7 @@ def work(request: HttpRequest, pk: int) -> HttpResponse:
     content = work_form.content_from(request.POST, submission)
     try:
         work_form.check_touched(submission, content)
-        submission = submissions.submit(
-            submission=submission,
-            user=seated.user,
-            content=content,
-            version=_number(request, "version"),
-            active_seconds=_number(request, "seconds"),
-        )
+        submission = _submit(request, submission, content)
     except submissions.Stale as stale:
         submission.version = stale.version
         return _page(

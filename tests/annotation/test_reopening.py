@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from annotation import queue, ratings, submissions
+from annotation import queue, ratings, rounds, submissions
 from annotation.errors import Refused
 from annotation.models import Item, Ranking, Response, Seat, Stage, Submission
 from tests.annotation.factories import make_prompt, make_stage
@@ -147,3 +147,21 @@ def test_what_is_a_draft_is_not_completed(cast) -> None:
     turn = queue.claim(make_stage(cast.project, rubric=[TONE]), cast.ana)
     with pytest.raises(Refused, match="not handed in"):
         submissions.complete(submission=turn, user=cast.ana, ratings={"tone": 4})
+
+
+def test_a_round_that_nobody_could_do_is_not_opened(cast) -> None:
+    """Ana and Bea each write a better answer; the two are left to nobody who wrote neither."""
+    make_prompt(cast.project, answers=["one", "two"])
+    stage = make_stage(cast.project, "rank", open_to_all=False)
+    for person in (cast.ana, cast.bea):
+        Seat.objects.create(stage=stage, user=person, assigned=True)
+    first = queue.claim(stage, cast.ana)
+    submit(first, cast.ana, order=[[pk] for pk in first.shown], better="Ana's")
+    second = queue.claim(stage, cast.bea)
+    best = Response.objects.get(text="Ana's").pk
+    order = [[best], [pk for pk in second.shown if pk != best]]
+    submit(second, cast.bea, order=order, better="Bea's")
+    assert not Item.objects.filter(stage=stage, open=True).exists()
+    Seat.objects.create(stage=stage, user=cast.lee, assigned=True)
+    rounds.answers_arrived([first.item.prompt_id])
+    assert set(queue.claim(stage, cast.lee).shown) == {best, Response.objects.get(text="Bea's").pk}

@@ -4,10 +4,11 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.urls import reverse
 from django.utils import timezone
 
-from annotation import queue
+from annotation import queue, submissions
 from annotation.models import GuidelineVersion, Item, Ranking, Response, Stage, Submission
 from tests.annotation.factories import add_answer, make_prompt, make_stage
 
@@ -416,3 +417,22 @@ def test_a_refused_edit_of_the_prompt_says_so_at_its_field(ana, cast) -> None:
     assert 'id="message_0-error"' in refused.content.decode()
     refused = ana.post(url(stage), {**form, "message_0": "Why?", "context": "\0"})
     assert 'id="context-error"' in refused.content.decode()
+
+
+def test_a_deadlock_is_tried_again_once(ana, cast, write, monkeypatch) -> None:
+    ana.get(url(write))
+    turn = mine(write, cast.ana)
+    done, calls = submissions.submit, []
+
+    def unlucky(**arguments):
+        calls.append(1)
+        if len(calls) == 1:
+            cause = Exception("deadlock detected")
+            cause.sqlstate = "40P01"
+            raise OperationalError from cause
+        return done(**arguments)
+
+    monkeypatch.setattr(submissions, "submit", unlucky)
+    form = {"submission": turn.pk, "version": 0, "text": "Blue."}
+    assert ana.post(url(write), form, headers=HTMX).status_code == 200
+    assert len(calls) == 2 and Response.objects.get(submission=turn).text == "Blue."
