@@ -164,21 +164,32 @@ def checked_ratings(
     {key: {response: value}} about each answer. An optional question may be left out.
 
     A rating is a whole number, a label an option's value, labels a list of them, text a text.
-    Raises Refused with the `field` "<key>" or "<key>:<response>" that is wrong."""
+    Raises Refused with all `fields` that are wrong, "<key>" or "<key>:<response>"."""
     clean: dict[str, Any] = {}
+    wrong: dict[str, str] = {}
+
+    def judged(value: Any, question: Question, field: str) -> Any:
+        try:
+            return _checked_value(value, question, field)
+        except Refused as refused:
+            wrong.update(refused.fields)
+            return None
+
     for question in in_force(rubric):
         key = question["key"]
         value = given.get(key)
         if question["about"] == "prompt":
-            kept = _checked_value(value, question, key)
+            kept = judged(value, question, key)
         else:
             each = value if isinstance(value, Mapping) else {}
-            answers = {
-                str(pk): _checked_value(each.get(str(pk)), question, f"{key}:{pk}") for pk in shown
-            }
+            answers = {str(pk): judged(each.get(str(pk)), question, f"{key}:{pk}") for pk in shown}
             kept = {pk: answer for pk, answer in answers.items() if answer is not None} or None
         if kept is not None:
             clean[key] = kept
+    if wrong:
+        first, others = next(iter(wrong.values())), len(wrong) - 1
+        more = f" {others} more {'are' if others > 1 else 'is'} marked below." if others else ""
+        raise Refused(first + more, fields=wrong)
     return clean
 
 

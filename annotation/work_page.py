@@ -137,8 +137,8 @@ def _asked(question: Question, name: str, value: Any, errors: Mapping[str, str])
 
 def _errors(submission: Submission, problem: object) -> dict[str, str]:
     """{field of the form: what is wrong with it}."""
-    field = problem.field if isinstance(problem, Refused) else ""
-    return {field_of(field, submission.shown): str(problem)} if field else {}
+    fields = problem.fields if isinstance(problem, Refused) else {}
+    return {field_of(field, submission.shown): message for field, message in fields.items()}
 
 
 def _write(submission: Submission, content: Mapping[str, Any]) -> dict[str, Any]:

@@ -119,7 +119,8 @@ def _questions(
 ) -> dict[str, Any]:
     """Those about the prompt, and (letter, those about that answer)."""
     stage, shown = _asked(found), found.shown
-    errors = {field_of(problem.field, shown): str(problem)} if problem and problem.field else {}
+    fields = problem.fields if problem else {}
+    errors = {field_of(field, shown): message for field, message in fields.items()}
     each = []
     if stage.kind != Stage.Kind.CORRECT:
         each = [

@@ -30,6 +30,9 @@ def test_every_answer_is_rated_and_new_ones_open_a_round_of_their_own(cast) -> N
     with pytest.raises(Refused) as refused:
         rate(turn, cast.ana, {"right": {str(first): 5}})
     assert refused.value.field == f"right:{second}"
+    with pytest.raises(Refused, match="1 more is marked below") as refused:
+        rate(turn, cast.ana, {})
+    assert list(refused.value.fields) == [f"right:{first}", f"right:{second}"]
     done = rate(turn, cast.ana, {"right": {str(first): 5, str(second): 2}})
     assert done.ratings == {"right": {str(first): 5, str(second): 2}}
     assert queue.claim(stage, cast.bea) is None
