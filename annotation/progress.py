@@ -1,6 +1,8 @@
 """How far along a stage is, and what waits for a person. Reads only."""
 
+from collections import defaultdict
 from collections.abc import Callable
+from threading import Lock
 from typing import TypedDict, TypeVar
 
 from django.core.cache import cache
@@ -28,6 +30,7 @@ ROWS_A_SECOND = 1000  # a stage of so many rows is counted once a second at most
 LONGEST = 300  # ... to this many seconds
 
 T = TypeVar("T")
+_counting: dict[str, Lock] = defaultdict(Lock)
 
 
 class Progress(TypedDict):
@@ -56,12 +59,16 @@ def prompts_in(project: Project) -> int:
 
 
 def _believed(key: str, count: Callable[[], T], rows: Callable[[T], int]) -> T:
-    """What was counted, kept longer the more there was to count."""
+    """What was counted, kept longer the more there was to count. Of many who arrive at once, one
+    counts for all."""
     known: T | None = cache.get(key)
     if known is None:
-        known = count()
-        if rows(known) >= LARGE:
-            cache.set(key, known, min(rows(known) / ROWS_A_SECOND, LONGEST))
+        with _counting[key]:
+            known = cache.get(key)
+            if known is None:
+                known = count()
+                if rows(known) >= LARGE:
+                    cache.set(key, known, min(rows(known) / ROWS_A_SECOND, LONGEST))
     return known
 
 

@@ -114,13 +114,14 @@ class Workbench(RuleBasedStateMachine):
 
     def do(self, act: str, function: Any, **arguments: Any) -> Any:
         """The act; a refusal must leave nothing behind, which the invariants will see."""
-        steps[act] += 1
         try:
             with transaction.atomic():
-                return function(**arguments)
+                done = function(**arguments)
         except Refused:
             steps[f"{act} refused"] += 1
             return None
+        steps[act] += 1
+        return done
 
     @rule(name=people, kind=kinds)
     def claim(self, name: str, kind: str) -> None:
@@ -177,17 +178,31 @@ class Workbench(RuleBasedStateMachine):
             user = self.people[name]
             self.do("skip", submissions.skip, submission=turn, user=user, reason="unclear")
 
-    @rule(name=people, kind=kinds)
-    def undo(self, name: str, kind: str) -> None:
-        self.do("undo", submissions.undo, stage=self.stage(kind), user=self.people[name])
+    def done_by(self, name: str) -> list[Submission]:
+        turns = Submission.objects.select_related("stage", "item").filter(user=self.people[name])
+        states = [State.SUBMITTED, State.SKIPPED, State.LATE]
+        return list(turns.filter(state__in=states).order_by("pk"))
+
+    @rule(name=people, n=numbers)
+    def undo(self, name: str, n: int) -> None:
+        if turns := self.done_by(name):
+            stage = self.stage(turns[n % len(turns)].stage.kind)
+            self.do("undo", submissions.undo, stage=stage, user=self.people[name])
 
     @rule(name=people, n=numbers)
     def reopen(self, name: str, n: int) -> None:
-        mine = Submission.objects.select_related("stage", "item").filter(user=self.people[name])
-        turns = list(mine.order_by("pk"))
-        if turns:
+        if turns := self.done_by(name):
             turn = turns[n % len(turns)]
             self.do("reopen", submissions.reopen, submission=turn, user=self.people[name])
+
+    @rule(name=people, n=numbers)
+    def complete(self, name: str, n: int) -> None:
+        """Questions that came later: the rate stage's one again, with another answer."""
+        mine = Submission.objects.filter(user=self.people[name], stage=self.stages["rate"])
+        for turn in mine.select_related("stage")[:1]:
+            ratings = {"right": {str(pk): 1 + n % 5 for pk in turn.shown}}
+            user = self.people[name]
+            self.do("complete", submissions.complete, submission=turn, user=user, ratings=ratings)
 
     @rule(kind=kinds, n=numbers)
     def time_runs_out(self, kind: str, n: int) -> None:

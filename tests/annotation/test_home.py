@@ -1,9 +1,12 @@
 """The first page: what waits, one key away; and a workspace's projects."""
 
+import threading
+import time
+
 import pytest
 from django.urls import reverse
 
-from annotation import people, projects, queue
+from annotation import people, progress, projects, queue
 from annotation.models import Import, Role
 from tests.annotation.factories import make_prompt, make_stage
 
@@ -97,3 +100,23 @@ def test_the_price_of_a_page_does_not_grow_with_prompts(
     client = as_user(cast.lee)
     with django_assert_max_num_queries(24):
         client.get(reverse(f"annotation:{name}", args=args))
+
+
+def test_of_many_who_arrive_at_once_one_counts_for_all() -> None:
+    counted, arrived = [], threading.Barrier(4)
+
+    def count() -> int:
+        counted.append(1)
+        time.sleep(0.05)  # long enough for the others to find nothing yet
+        return progress.LARGE
+
+    def arrive() -> None:
+        arrived.wait()
+        assert progress._believed("many", count, lambda found: found) == progress.LARGE
+
+    people = [threading.Thread(target=arrive) for _ in range(4)]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
+    assert len(counted) == 1
