@@ -334,4 +334,4 @@ def test_any_order(request) -> None:
     given = request.config.getoption("hypothesis_profile", None)
     run_state_machine_as_test(Workbench, settings=settings.get_profile(given or "short"))
     print(f"{sum(n for act, n in steps.items() if 'refused' not in act)} acts:", dict(steps))
-    assert steps["submit"] > 20
+    assert steps["submit"] > 5  # the machine did work
