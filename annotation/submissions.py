@@ -32,6 +32,7 @@ __all__ = ["Finished", "Stale", "complete", "reopen", "save_draft", "skip", "sub
 
 State = Submission.State
 MAX_SECONDS = 3600  # of active time that one save may add
+EDITED = {"messages", "system", "context"}  # with one of them the same words answer another prompt
 HELD = (State.CLAIMED, State.DRAFT)
 UNFINISHED = (*HELD, State.EXPIRED)
 
@@ -126,7 +127,7 @@ def submit(
             rounds.item_done(submission.item, stage.project_id)
         if "better" in clean:
             _keep_response(submission, user, clean["better"])
-    elif "text" in clean and not clean.get("unchanged"):
+    elif "text" in clean and (not clean.get("unchanged") or EDITED.intersection(clean)):
         _keep_response(submission, user, clean["text"])
     elif stage.kind == Stage.Kind.RATE and last:
         rounds.item_done(submission.item, stage.project_id)

@@ -437,3 +437,11 @@ def test_undo_of_a_ranking_whose_next_round_has_begun_is_refused(cast, ranking) 
     queue.claim(ranking.stage, cast.bea)
     with pytest.raises(Refused, match="gone on from this work"):
         submissions.undo(stage=ranking.stage, user=cast.ana)
+
+
+def test_the_same_answer_to_a_corrected_prompt_is_an_answer_of_its_own(cast, correcting) -> None:
+    edited = [{"role": "user", "content": "Why is the sky blue, really?"}]
+    done = submit(correcting, cast.ana, text="It is blew.", unchanged=True, messages=edited)
+    answer = Response.objects.get(submission=done)
+    assert (answer.text, answer.corrects_id) == ("It is blew.", done.shown[0])
+    assert done.messages == edited
