@@ -131,21 +131,12 @@ def _to_come(stage: Stage) -> int:
     return _believed(f"to-come:{stage.pk}", count, lambda found: found * 2)
 
 
-def left_about(stage: Stage, user: User, finished: int) -> int:
-    """`left_for` for the work page: counted every FRESH seconds, less what was finished since."""
-    key = f"left:{stage.pk}:{user.pk}"
-    if (known := cache.get(key)) is None:
-        known = (left_for(stage, user), finished)
-        cache.set(key, known, FRESH)
-    left, then = known
-    return max(left - (finished - then), 0)
-
-
-def _left(stage: Stage, user: User, finished: int) -> int:
-    """As `left_about` where there is much to count, else as `left_for`."""
+def left_about(stage: Stage, user: User, finished: int, anew_below: int = 0) -> int:
+    """`left_for`, counted every FRESH seconds, less what was finished since; where there were fewer
+    than `anew_below` to count, counted anew."""
     key = f"left:{stage.pk}:{user.pk}"
     known = cache.get(key)
-    if known is None or max(known) < LARGE:
+    if known is None or max(known) < anew_below:
         known = (left_for(stage, user), finished)
         cache.set(key, known, FRESH)
     left, then = known
@@ -168,5 +159,5 @@ def waiting_for(user: User) -> list[tuple[Stage, int]]:
         .annotate(finished=Coalesce(Subquery(mine.values("submitted")), 0))
         .order_by("project__name", "project_id", "position", "pk")
     )
-    counted = [(stage, _left(stage, user, stage.finished)) for stage in stages]
+    counted = [(stage, left_about(stage, user, stage.finished, LARGE)) for stage in stages]
     return [(stage, left) for stage, left in counted if left]
