@@ -16,6 +16,8 @@ class Project(models.Model):
     uuid = models.UUIDField(unique=True, editable=False)
     description = models.TextField(blank=True)
     archived = models.DateTimeField(null=True, blank=True)
+    # Nobody gets work before they have said that they read the guidelines in force.
+    confirm_guidelines = models.BooleanField(default=False)
     created = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -51,3 +53,14 @@ class GuidelineVersion(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["project", "number"], name="guideline_number")
         ]
+
+
+class GuidelineReading(models.Model):
+    """Somebody has read this version and says that they understood it."""
+
+    version = models.ForeignKey(GuidelineVersion, on_delete=models.CASCADE, related_name="readings")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "user"], name="reading_once")]

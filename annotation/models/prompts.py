@@ -100,3 +100,17 @@ class Response(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(origin__in=Origin.values), name="response_origin")
         ]
+
+
+class Comment(models.Model):
+    """A remark on a prompt. Withdrawn by its author, it is gone from the pages."""
+
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="comments")
+    author = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    text = models.TextField()
+    created = models.DateTimeField(auto_now_add=True)
+    withdrawn = models.DateTimeField(null=True)
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.prompt.workspace

@@ -57,6 +57,10 @@ class Stage(models.Model):
     rate_answers = models.BooleanField(default=True)  # rate: each answer, or the prompt alone
     reopen = models.BooleanField(default=True)  # submitted work may be changed by its author
     rubric = models.JSONField(default=list)  # questions, in the shape of rubric.py
+    review_share = models.PositiveSmallIntegerField(default=0)  # percent of what is handed in
+    gold_every = models.PositiveSmallIntegerField(default=0)  # one turn in so many; 0: no gold
+    # False: only prompts that a lead sends here; the queue brings in none by itself.
+    takes_all = models.BooleanField(default=True)
     lease_minutes = models.PositiveSmallIntegerField(default=60)
     skips_to_close = models.PositiveSmallIntegerField(default=3)
     # Items exist for prompts up to this id; the queue fills lazily from here.
@@ -69,6 +73,7 @@ class Stage(models.Model):
             models.CheckConstraint(
                 condition=Q(max_answers__gte=2, max_answers__lte=9), name="stage_answers"
             ),
+            models.CheckConstraint(condition=Q(review_share__lte=100), name="stage_review_share"),
         ]
 
     def __str__(self) -> str:
@@ -89,8 +94,11 @@ class Item(models.Model):
     """A prompt in a stage in one round. `taken` counts those who hold or have done it.
 
     lane and position order the queue: lane is -2 * priority, one less for an item that came back;
-    position is the arrival (or a random or a scored number) within the lane.
+    position is the arrival (or a random or a scored number) within the lane. Gold has a lane of its
+    own, from which each person gets an item now and then.
     """
+
+    GOLD_LANE = 32_767
 
     stage = models.ForeignKey(Stage, on_delete=models.CASCADE, related_name="items")
     prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="items")
@@ -106,6 +114,10 @@ class Item(models.Model):
     open = models.BooleanField(default=True)
     # Closed by skips or flagged: on the lead's list.
     flagged = models.BooleanField(default=False)
+    # Only these people get it (ids of users); empty: whoever works in the stage.
+    people = models.JSONField(default=list)
+    # 0 (all said the same) to 100, as quality.py last measured it; null: fewer than two have.
+    disagreement = models.PositiveSmallIntegerField(null=True)
 
     class Meta:
         constraints = [
@@ -120,11 +132,23 @@ class Item(models.Model):
                 fields=["stage", "lane", "position"], name="item_open", condition=Q(open=True)
             ),
             models.Index(fields=["prompt"], name="item_prompt"),
+            models.Index(
+                fields=["stage", "prompt"], name="item_on_list", condition=Q(flagged=True)
+            ),
+            models.Index(
+                fields=["stage", "disagreement", "prompt"],
+                name="item_disagreement",
+                condition=Q(disagreement__gt=0),
+            ),
         ]
 
     @property
     def workspace(self) -> Workspace:
         return self.stage.project.workspace
+
+    @property
+    def is_gold(self) -> bool:
+        return self.lane == self.GOLD_LANE
 
 
 class Seat(models.Model):

@@ -11,6 +11,14 @@ from annotation.models.stages import Item, Stage
 
 
 class Submission(models.Model):
+    class Review(models.TextChoices):
+        """Empty where nobody is to look at it."""
+
+        WAITING = "waiting"
+        ACCEPTED = "accepted"
+        RETURNED = "returned"  # its author has it again, with a comment
+        FIXED = "fixed"  # a reviewer's words count; `draft` stays what its author handed in
+
     class State(models.TextChoices):
         CLAIMED = "claimed"  # holds a slot until claimed_until
         DRAFT = "draft"  # the same, with something written
@@ -66,6 +74,7 @@ class Submission(models.Model):
         GuidelineVersion, null=True, on_delete=models.PROTECT, related_name="+"
     )
     active_seconds = models.PositiveIntegerField(default=0)
+    review = models.CharField(max_length=8, choices=Review, blank=True)
     created = models.DateTimeField(auto_now_add=True)
     submitted = models.DateTimeField(null=True)
 
@@ -91,6 +100,11 @@ class Submission(models.Model):
             ),
             models.Index(fields=["user", "stage", "state"], name="submission_mine"),
             models.Index(fields=["stage", "state"], name="submission_in_stage"),
+            models.Index(
+                fields=["stage", "id"],
+                name="submission_to_review",
+                condition=Q(review="waiting", state="submitted"),
+            ),
         ]
 
     @property
@@ -103,7 +117,8 @@ class SubmissionVersion(models.Model):
 
     submission = models.ForeignKey(Submission, on_delete=models.PROTECT, related_name="history")
     number = models.PositiveIntegerField()
-    # submit, resubmit, late, skip, undo, reopen, complete (a question that was added later)
+    # submit, resubmit, late, skip, undo, reopen, complete (a question that was added later),
+    # flag, unflag; by a reviewer: accept, return, fix; by a lead: release (given to somebody else)
     event = models.CharField(max_length=12)
     content = models.JSONField()
     author = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
