@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from annotation import importing
+from annotation import importing, measuring
 from annotation.models import Import
 
 
@@ -12,3 +12,9 @@ def run_import(pk: int) -> None:
     import_row = Import.objects.filter(pk=pk).first()
     if import_row is not None:
         importing.run(import_row)
+
+
+@shared_task(name=measuring.TASK)
+def measure(pk: int) -> None:
+    """Count what a page shows; one that is not queued any more is left alone."""
+    measuring.measure(pk)
