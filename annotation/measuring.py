@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +20,8 @@ FRESH = timedelta(seconds=20)  # so long a measurement is not repeated, unless a
 PATIENCE = 20  # one that took a second is good for so many seconds
 STALE = timedelta(minutes=5)  # queued or running for so long, it is dead, and asked for again
 BUSY = ("queued", "running")
+
+Compute = Callable[[Measurement], dict[str, Any]]
 
 
 def ask(
@@ -48,20 +50,23 @@ def _send(pk: int) -> None:
         log.warning("task not sent", extra={"task": TASK, "row": pk, "error": str(error)})
 
 
-def measure(pk: int) -> None:
-    """The worker's door: a measurement that is no longer queued is another's."""
+def measure(pk: int, computes: Mapping[str, Compute]) -> None:
+    """The worker's door: a measurement that is no longer queued is another's.
+
+    `computes`: what counts a measurement, by its kind."""
     mine = Measurement.objects.filter(pk=pk)
     if mine.filter(state="queued").update(state="running", started=timezone.now()):
-        carry_out(mine.select_related("project__workspace", "stage__project__workspace").get())
+        found = mine.select_related("project__workspace", "stage__project__workspace").get()
+        carry_out(found, computes[found.kind])
 
 
-def carry_out(found: Measurement) -> None:
-    """Measure in this process and store what came of it; a failure stays in the row, in words, with
-    the last result beside it."""
+def carry_out(found: Measurement, compute: Compute) -> None:
+    """Measure in this process and store what came of it. A failure is kept in words, and the last
+    result stays beside it."""
     mine = Measurement.objects.filter(pk=found.pk)
     began = time.monotonic()
     try:
-        result = _compute(found)
+        result = compute(found)
     except Exception as error:  # a worker outlives whatever a measurement dies of
         if isinstance(error, Refused):
             reason = str(error)
@@ -77,12 +82,3 @@ def carry_out(found: Measurement) -> None:
         seconds=round(time.monotonic() - began, 2),
         computed=timezone.now(),
     )
-
-
-def _compute(found: Measurement) -> Mapping[str, Any]:
-    from annotation import board, quality  # both show what is measured here
-
-    if found.kind == Measurement.Kind.BOARD:
-        return board.compute(found.project)
-    assert found.stage is not None
-    return quality.compute(found.stage)

@@ -17,4 +17,12 @@ def run_import(pk: int) -> None:
 @shared_task(name=measuring.TASK)
 def measure(pk: int) -> None:
     """Count what a page shows; one that is not queued any more is left alone."""
-    measuring.measure(pk)
+    from annotation import board, quality  # numpy: loaded when something is measured
+
+    measuring.measure(
+        pk,
+        {
+            "board": lambda found: board.compute(found.project),
+            "quality": lambda found: quality.compute(found.stage),
+        },
+    )
