@@ -52,10 +52,21 @@ def context(
         waiting = progress.waiting_for(user)
         shown["waiting"] = [(other, n) for other, n in waiting if other.pk != stage.pk]
         return shown | {"refusal": seated.refusal}
-    prompt = submission.item.prompt
+    return shown | editor(submission, typed=typed, problem=notices.get("problem"))
+
+
+def editor(
+    submission: Submission, *, typed: Mapping[str, Any] | None = None, problem: object = None
+) -> dict[str, Any]:
+    """What the templates of the work itself need: of an annotator's turn, and where a reviewer or a
+    lead says it in their own words."""
+    stage, prompt = submission.stage, submission.item.prompt
     content = submission.draft if typed is None else typed
-    errors = _errors(submission, notices.get("problem"))
-    shown |= {
+    errors = _errors(submission, problem)
+    shown: dict[str, Any] = {
+        "stage": stage,
+        "project": stage.project,
+        "submission": submission,
         "item": submission.item,
         "prompt": prompt,
         "turns": conversation(prompt),
