@@ -81,6 +81,11 @@ def fill_gaps(stage: Stage) -> int:
 
 
 def qualifying(stage: Stage) -> QuerySet[Prompt]:
+    """The prompts that the queue brings in by itself: where a lead sends them, none."""
+    return fitting(stage) if stage.takes_all else Prompt.objects.none()
+
+
+def fitting(stage: Stage) -> QuerySet[Prompt]:
     """The prompts that there is work on here. A document has no question to answer; ranking needs
     two answers that differ; the best ranked answer needs a ranking."""
     prompts = Prompt.objects.live().filter(project=stage.project_id, retired__isnull=True)
@@ -101,6 +106,23 @@ def qualifying(stage: Stage) -> QuerySet[Prompt]:
     if stage.source == Stage.Source.ORIGIN:
         answers = answers.filter(author_name=stage.source_name)
     return prompts.filter(Exists(answers))
+
+
+@transaction.atomic
+def send(stage: Stage, prompts: Iterable[int]) -> list[int]:
+    """Items for those of the prompts that fit and have none here yet; returns the items' ids."""
+    ids = sorted(set(prompts))
+    Stage.objects.select_for_update(no_key=True).get(pk=stage.pk)
+    base, sent = time.time_ns(), list[int]()
+    for start in range(0, len(ids), CHUNK):
+        there = Item.objects.filter(stage=stage, prompt=OuterRef("pk"))
+        fit = fitting(stage).filter(~Exists(there), pk__in=ids[start : start + CHUNK])
+        found = list(fit.order_by("pk").values_list("pk", flat=True))
+        items = _first_rounds(stage, found, range(base + start, base + start + len(found)))
+        Item.objects.bulk_create(items, ignore_conflicts=True)
+        made = Item.objects.filter(stage=stage, prompt__in=[item.prompt_id for item in items])
+        sent += made.values_list("pk", flat=True)
+    return sent
 
 
 def _first_rounds(stage: Stage, prompts: Sequence[int], positions: Iterable[int]) -> list[Item]:

@@ -1,6 +1,7 @@
 """The append-only history of what people handed in. Nothing deletes it but an erasure."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import connection
@@ -8,24 +9,31 @@ from django.utils import timezone
 
 from annotation.models import Submission, User
 
-FLAGS = ("flag", "unflag")
+# Events that say nothing of the work itself: who did it when is all.
+QUIET = ("flag", "unflag", "accept", "return", "release")
+QUIETLY = ", ".join(f"'{event}'" for event in QUIET)
 
 
-def record(submission: Submission, event: str, author: User) -> None:
-    """Append what the submission says now. A submit after an earlier one is a `resubmit`. A flag
-    says nothing of the work: who pressed it when is all.
+def record(
+    submission: Submission,
+    event: str,
+    author: User | None,
+    said: Mapping[str, Any] | None = None,
+) -> None:
+    """Append what the submission says now, or what a reviewer `said` in its place. A submit after
+    an earlier one is a `resubmit`.
 
     One statement (raw: it is part of each submit) that also draws the number."""
-    content: dict[str, Any] = {} if event in FLAGS else {**submission.draft}
+    content = {**(submission.draft if said is None and event not in QUIET else said or {})}
     if event == "skip":
         content |= {"reason": submission.skip_reason, "note": submission.skip_note}
     with connection.cursor() as cursor:
         cursor.execute(
-            """INSERT INTO annotation_submissionversion
+            f"""INSERT INTO annotation_submissionversion
                    (submission_id, number, event, content, author_id, created)
                SELECT s.id, COALESCE(MAX(v.number), 0) + 1,
                    CASE WHEN %(event)s = 'submit'
-                             AND COUNT(CASE WHEN v.event NOT LIKE %(flags)s THEN 1 END) > 0
+                             AND COUNT(CASE WHEN v.event NOT IN ({QUIETLY}) THEN 1 END) > 0
                         THEN 'resubmit' ELSE %(event)s END,
                    %(content)s, %(author)s, %(now)s
                FROM annotation_submission s
@@ -33,10 +41,9 @@ def record(submission: Submission, event: str, author: User) -> None:
                WHERE s.id = %(submission)s GROUP BY s.id""",
             {
                 "submission": submission.pk,
-                "flags": "%flag",
                 "event": event,
                 "content": json.dumps(content),
-                "author": author.pk,
+                "author": author.pk if author else None,
                 "now": connection.ops.adapt_datetimefield_value(timezone.now()),
             },
         )

@@ -90,7 +90,7 @@ def _plain(name: str) -> str:
 
 def reach(stage: Stage, prompts: Iterable[int]) -> None:
     """Make the items up to the last of these prompts, as the queue would when it came there."""
-    last = max(prompts, default=0)
+    last = max(prompts, default=0) if stage.takes_all else 0
     ahead = Prompt.objects.filter(project=stage.project_id, pk__gt=stage.filled_to, pk__lte=last)
     if ahead[: MOST_AHEAD + 1].count() > MOST_AHEAD:
         raise Refused(
@@ -135,6 +135,7 @@ def set_order(stage: Stage, scores: Mapping[int, float], source: str) -> int:
 def set_priority(stage: Stage, prompt_ids: Iterable[int], priority: int) -> int:
     """Put these prompts' open items before those of a lower priority (0 is the usual one)."""
     items = Item.objects.filter(stage=stage, open=True, prompt__in=list(prompt_ids))
+    items = items.exclude(lane=Item.GOLD_LANE)
     first = items.aggregate(first=Min("position"))["first"] or 0
     return items.update(lane=-2 * priority, position=F("position") + (time.time_ns() - first))
 
@@ -142,7 +143,7 @@ def set_priority(stage: Stage, prompt_ids: Iterable[int], priority: int) -> int:
 @transaction.atomic
 def overlap_changed(stage: Stage) -> None:
     """After the stage's overlap was changed: items need that many, or as many as hold them."""
-    items = Item.objects.filter(stage=stage)
+    items = Item.objects.filter(stage=stage).exclude(lane=Item.GOLD_LANE)
     items.update(needed=Greatest("taken", stage.overlap))
     free = Q(taken__lt=F("needed"), skips__lt=stage.skips_to_close, prompt__retired__isnull=True)
     items.filter(open=True, taken=F("needed")).update(open=False)

@@ -4,14 +4,17 @@ Each act is one conditional UPDATE, true if it hit its row: reading first and wr
 PostgreSQL, leave items closed with a free place, which nobody would ever get."""
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from annotation.errors import Refused
 from annotation.models import Item, Stage, Submission
+
+RETURNED = timedelta(days=14)
 
 # An item that was full comes back one lane earlier and behind every cursor; skips may close it.
 COMES_BACK = """
@@ -128,10 +131,18 @@ def flag(item: int, on: bool = True) -> None:
     Item.objects.filter(pk=item).update(flagged=on)
 
 
+def lease(submission: Submission, stage: Stage) -> datetime:
+    """Until when the place is the person's. Returned work waits for its author, days if need be;
+    and since what is held longest is shown first, it comes first."""
+    if submission.review == Submission.Review.RETURNED:
+        return timezone.now() + RETURNED
+    return timezone.now() + timedelta(minutes=stage.lease_minutes)
+
+
 def hold(submission: Submission, stage: Stage) -> Submission:
     """The person has the item's place: a claim, or a draft if something is written."""
     submission.state = Submission.State.DRAFT if submission.draft else Submission.State.CLAIMED
-    submission.claimed_until = timezone.now() + timedelta(minutes=stage.lease_minutes)
+    submission.claimed_until = lease(submission, stage)
     submission.save(update_fields=["state", "claimed_until"])
     return submission
 
@@ -190,11 +201,22 @@ def resume(submission: Submission) -> None:
     with transaction.atomic():
         turn = Submission.objects.select_for_update(of=("self",)).get(pk=submission.pk)
         if turn.state in (Submission.State.CLAIMED, Submission.State.DRAFT):
-            hold(turn, stage)
+            _first(hold(turn, stage))
         elif turn.state == Submission.State.EXPIRED:
             if item.prompt.retired or not item.open or not retake(item.pk):
                 raise Refused("Others have this item by now. What you wrote is kept here.")
-            hold(turn, stage)
+            _first(hold(turn, stage))
+
+
+def _first(turn: Submission) -> None:
+    """Before all else that the person holds here, returned work included: they chose it."""
+    held = Submission.objects.filter(
+        stage=turn.stage_id, user=turn.user_id, state__in=["claimed", "draft"]
+    )
+    last = held.exclude(pk=turn.pk).aggregate(last=Max("claimed_until"))["last"]
+    if last and turn.claimed_until and last >= turn.claimed_until:
+        turn.claimed_until = last + timedelta(seconds=1)
+        turn.save(update_fields=["claimed_until"])
 
 
 def _update(sql: str, **values: Any) -> bool:

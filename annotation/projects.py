@@ -13,6 +13,7 @@ from annotation.errors import Refused
 from annotation.models import GuidelineVersion, Project, Seat, Stage, User, Workspace
 from annotation.ordering import overlap_changed
 from annotation.people import with_free_slug
+from annotation.reviewing import share_changed
 
 # What may be changed in a stage after it is made. The kind may not, nor what is rated: submissions
 # hang on it. The rubric has an act of its own.
@@ -28,6 +29,9 @@ STAGE_FIELDS = {
     "tags",
     "better_answer",
     "reopen",
+    "review_share",
+    "gold_every",
+    "takes_all",
     "lease_minutes",
     "skips_to_close",
 }
@@ -111,6 +115,9 @@ def create_stage(
     better_answer: bool = True,
     rate_answers: bool = True,
     reopen: bool = True,
+    review_share: int = 0,
+    gold_every: int = 0,
+    takes_all: bool = True,
     questions: Sequence[Mapping[str, Any]] = (),
     lease_minutes: int = 60,
     skips_to_close: int = 3,
@@ -138,6 +145,9 @@ def create_stage(
         better_answer=better_answer,
         rate_answers=rate_answers,
         reopen=reopen,
+        review_share=review_share,
+        gold_every=gold_every,
+        takes_all=takes_all,
         lease_minutes=lease_minutes,
         skips_to_close=skips_to_close,
     )
@@ -161,10 +171,12 @@ def update_stage(*, stage: Stage, **changes: Any) -> None:
             raise Refused(f"A stage's {field} cannot be changed.")
         setattr(stage, field, value)
     _check(stage)
-    before = Stage.objects.values_list("overlap", flat=True).get(pk=stage.pk)
+    before = Stage.objects.get(pk=stage.pk)
     stage.save(update_fields=list(changes))
-    if stage.overlap != before:
+    if stage.overlap != before.overlap:
         overlap_changed(stage)
+    if stage.review_share != before.review_share:
+        share_changed(stage)
 
 
 def _check(stage: Stage) -> None:

@@ -14,6 +14,7 @@ import time
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.core.cache import cache
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
@@ -62,11 +63,23 @@ SAVE = {
     "postgresql": "UPDATE annotation_seat SET cursors = %s WHERE id = %s AND cursors = %s::jsonb",
 }
 
+# An item that a lead gave to some people is passed by for the others.
+FOR_ME = {
+    "sqlite": """(i.people = '[]' OR EXISTS
+        (SELECT 1 FROM json_each(i.people) e WHERE e.value = %(user)s))""",
+    "postgresql": "(i.people = '[]'::jsonb OR i.people @> to_jsonb(%(user)s::bigint))",
+}
+
+# Who reviewed work on an item has seen what others said.
+NOT_REVIEWED = """AND NOT EXISTS (SELECT 1 FROM annotation_review v
+        JOIN annotation_submission w ON w.id = v.submission_id
+        WHERE w.item_id = i.id AND v.reviewer_id = %(user)s)"""
+
 # The first open item of a lane beyond a person's cursor: O(log n) by two indexes.
 LOOK = """SELECT {i}, {p} FROM annotation_item i
     JOIN annotation_prompt p ON p.id = i.prompt_id
     WHERE i.stage_id = %(stage)s AND i.open AND i.lane = %(lane)s
-      AND i.position > %(passed)s AND p.retired IS NULL
+      AND i.position > %(passed)s AND p.retired IS NULL AND -- mine
       AND NOT EXISTS (SELECT 1 FROM annotation_submission s
                       WHERE s.item_id = i.id AND s.user_id = %(user)s)
       -- own
@@ -94,6 +107,8 @@ def claim(stage: Stage, user: User, seated: desk.Desk | None = None) -> Submissi
     if seat is None:
         seat, _ = Seat.objects.get_or_create(stage=stage, user=user)
         seated.seat = seat
+    if gold_due(stage, seat) and (found := _next(stage, user, seat, gold=True)):
+        return found
     if found := _next(stage, user, seat):
         return found
     # Dry: more prompts may wait, or one that was passed by; then once more without the cursors.
@@ -171,21 +186,31 @@ class _Lost(Exception):
     claim: look again."""
 
 
-def _next(stage: Stage, user: User, seat: Seat) -> Submission | None:
-    """Claim the first item of the best lane that has one for this person."""
+def gold_due(stage: Stage, seat: Seat) -> bool:
+    """One turn in `gold_every`, at a place in each block that the person cannot foresee."""
+    every = stage.gold_every
+    if not every:
+        return False
+    block, place = divmod(seat.submitted + seat.skipped, every)
+    return random.Random(f"{settings.SECRET_KEY}:{seat.pk}:{block}").randrange(every) == place
+
+
+def _next(stage: Stage, user: User, seat: Seat, gold: bool = False) -> Submission | None:
+    """Claim the first item of the best lane that has one for this person; or of that of gold."""
     while True:
         try:
             with transaction.atomic():
-                return _claim_next(stage, user, seat)
+                return _claim_next(stage, user, seat, gold)
         except (_Lost, IntegrityError):
             seat.refresh_from_db()
 
 
-def _claim_next(stage: Stage, user: User, seat: Seat) -> Submission | None:
+def _claim_next(stage: Stage, user: User, seat: Seat, gold: bool) -> Submission | None:
     known = dict(seat.cursors)
     with connection.cursor() as cursor:
-        lane: int | None = -(1 << 15)
-        while (lane := _next_lane(cursor, stage.pk, lane)) is not None:
+        lane: int | None = Item.GOLD_LANE - 1 if gold else -(1 << 15)
+        last_lane = Item.GOLD_LANE if gold else Item.GOLD_LANE - 1
+        while (lane := _next_lane(cursor, stage.pk, lane, last_lane)) is not None:
             passed = seat.cursors.get(str(lane), -1)
             row = _look(stage, user, lane, passed, skip_locked=True)
             # Where others hold all that is left we wait for them, in `take`.
@@ -210,11 +235,12 @@ def _claim_next(stage: Stage, user: User, seat: Seat) -> Submission | None:
     return None
 
 
-def _next_lane(cursor: Any, stage: int, after: int | None) -> int | None:
+def _next_lane(cursor: Any, stage: int, after: int | None, last: int) -> int | None:
     cursor.execute(
-        """SELECT lane FROM annotation_item WHERE stage_id = %s AND open AND lane > %s
+        """SELECT lane FROM annotation_item
+           WHERE stage_id = %s AND open AND lane > %s AND lane <= %s
            ORDER BY lane, position LIMIT 1""",
-        [stage, after],
+        [stage, after, last],
     )
     row = cursor.fetchone()
     return row[0] if row else None
@@ -225,9 +251,12 @@ def _look(
 ) -> tuple[Item, Prompt] | None:
     """The first open item of the lane beyond the cursor that is for this person."""
     own = NOT_MY_OWN[connection.vendor] if stage.shows_answers else ""
+    if stage.review_share:
+        own += NOT_REVIEWED
+    mine = FOR_ME[connection.vendor]
     lock = "FOR UPDATE OF i SKIP LOCKED" if skip_locked and LOCKS else ""
     found = rows.read(
-        LOOK.replace("-- own", own).replace("-- lock", lock),
+        LOOK.replace("-- own", own).replace("-- mine", mine).replace("-- lock", lock),
         {"stage": stage.pk, "lane": lane, "passed": passed, "user": user.pk},
         i=Item,
         p=Prompt,

@@ -2,7 +2,6 @@
 was added since. What was said before stays in the history."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -44,7 +43,8 @@ def undo(*, stage: Stage, user: User) -> Submission:
     if last is None:
         raise Refused("There is nothing to undo here.")
     submission = Submission.objects.select_related("item", "stage").get(pk=last)
-    return _take_back(submission, user, "undo")
+    _refuse_judged(submission)
+    return take_back(submission, user, "undo")
 
 
 @transaction.atomic
@@ -58,22 +58,41 @@ def reopen(*, submission: Submission, user: User) -> Submission:
         raise Refused("What is handed in stays as it is in this stage: ask a lead.")
     if submission.state not in (State.SUBMITTED, State.SKIPPED, State.LATE):
         raise Refused("This is not handed in: it waits among your drafts.")
-    return _take_back(submission, user, "reopen")
+    _refuse_judged(submission)
+    return take_back(submission, user, "reopen")
 
 
-def _take_back(submission: Submission, user: User, event: str) -> Submission:
+def _refuse_judged(submission: Submission) -> None:
+    """Raises Refused: what a reviewer stands for is not changed behind their back."""
+    if submission.review in (Submission.Review.ACCEPTED, Submission.Review.FIXED):
+        raise Refused("A reviewer has accepted this work, so it stays as it is: ask them.")
+
+
+def take_back(
+    submission: Submission,
+    by: User,
+    event: str,
+    said: Mapping[str, Any] | None = None,
+    review: str | None = None,
+) -> Submission:
+    """It is a draft of its author again; its answers and its ranking no longer count.
+
+    `by`: its author, or a reviewer who returns it with `review`. Inside a transaction. Refused if
+    others have built on it."""
     stage, item, was = submission.stage, submission.item, submission.state
     now = timezone.now()
+    submission.review = submission.review if review is None else review
     # First, and only from what was read: of two clicks at once the second must not count again.
     unchanged = Submission.objects.filter(pk=submission.pk, state=was, version=submission.version)
     if not unchanged.update(
         state=State.DRAFT if submission.draft else State.CLAIMED,
-        claimed_until=now + timedelta(minutes=stage.lease_minutes),
+        claimed_until=places.lease(submission, stage),
+        review=submission.review,
         submitted=None,
         skip_reason="",
         version=F("version") + 1,
     ):
-        raise Refused("This was taken back already, perhaps in another tab.")
+        raise Refused("This was changed or taken back already, perhaps in another tab.")
     if was == State.SKIPPED:
         if not places.unskip(item.pk, stage):
             raise Refused("The item that you skipped has gone to others: it cannot be undone.")
@@ -82,14 +101,15 @@ def _take_back(submission: Submission, user: User, event: str) -> Submission:
             raise Refused("Others have done this item: your late work is kept, and stays late.")
     else:
         places.unfinish(item.pk)
-        if rounds.built_on(submission):
+        decided = submission.item.adjudications.filter(withdrawn=None).exists()
+        if decided or rounds.built_on(submission):
             raise Refused("Others have already gone on from this work, so it stays as it is.")
         Response.objects.filter(submission=submission, withdrawn=None).update(withdrawn=now)
         Ranking.objects.filter(submission=submission).update(withdrawn=now)
     submission.refresh_from_db()
-    record(submission, event, user)
+    record(submission, event, by, said)
     submitted, skipped = was == State.SUBMITTED, was == State.SKIPPED
-    places.count(stage.pk, user.pk, submitted=-submitted, skipped=-skipped)
+    places.count(stage.pk, submission.user_id or 0, submitted=-submitted, skipped=-skipped)
     if submitted:
         rounds.answers_arrived([item.prompt_id])
     return submission

@@ -40,8 +40,9 @@ def answered(prompt: int, project: int) -> None:
     """`answers_arrived` for one person's answer, which mostly concerns no other stage yet."""
     with connection.cursor() as cursor:  # raw: part of each submit
         cursor.execute(
-            """SELECT 1 FROM annotation_stage WHERE project_id = %s AND filled_to >= %s
-               AND kind IN ('correct', 'rank', 'rate') AND state <> 'imported' LIMIT 1""",
+            """SELECT 1 FROM annotation_stage WHERE project_id = %s
+               AND (filled_to >= %s OR NOT takes_all) AND kind IN ('correct', 'rank', 'rate')
+               AND state <> 'imported' LIMIT 1""",
             [project, prompt],
         )
         concerned = cursor.fetchone()
@@ -104,7 +105,8 @@ def _refresh(ids: Sequence[int]) -> None:
     )
     projects = {project for _, project, _ in prompts}
     # Prompts that a stage has not come to yet will be met by its next fill.
-    worked = Stage.objects.filter(project__in=projects, kind__in=WORKED, filled_to__gte=ids[0])
+    reached = Q(filled_to__gte=ids[0]) | Q(takes_all=False)
+    worked = Stage.objects.filter(reached, project__in=projects, kind__in=WORKED)
     stages = list(worked.exclude(state=Stage.State.IMPORTED))
     if not stages:
         return
@@ -208,10 +210,11 @@ def _open_or_close(stage: Stage, items: Sequence[Item], retired: bool) -> None:
 def _renew(stage: Stage, prompt: int, items: Sequence[Item], known: Known) -> Item | None:
     """What new answers change for one prompt in one stage; returns the item to be made, if any."""
     if not items:
-        return first_round(stage, prompt, known) if prompt <= stage.filled_to else None
-    if not stage.shows_answers:
-        return None
+        met = stage.takes_all and prompt <= stage.filled_to
+        return first_round(stage, prompt, known) if met else None
     last = items[-1]
+    if not stage.shows_answers or last.is_gold:  # what gold is about is fixed by its answer
+        return None
     seen = [answer for item in items[:-1] for answer in item.candidates]
     if not last.touched and last.taken == 0:  # type: ignore[attr-defined]
         if seen:
@@ -237,6 +240,38 @@ def _renew(stage: Stage, prompt: int, items: Sequence[Item], known: Known) -> It
         lane=last.lane + abs(last.lane) % 2,
         needed=stage.overlap,
     )
+
+
+@transaction.atomic
+def open_round(stage: Stage, prompts: Iterable[int]) -> list[int]:
+    """Have the work on these prompts done once more: the next round over the answers that are there
+    now, whether they are new or not. Returns the items' ids.
+
+    Prompts without an item here, with a round that is not done yet, and gold are left as they
+    are."""
+    ids = sorted(set(prompts))
+    base, opened = time.time_ns(), list[int]()
+    for start in range(0, len(ids), CHUNK):
+        part = ids[start : start + CHUNK]
+        Prompt.objects.select_for_update(no_key=True).filter(pk__in=part).count()
+        last: dict[int, Item] = {}
+        rows = Item.objects.filter(stage=stage, prompt__in=part, prompt__retired=None)
+        for item in rows.order_by("round"):
+            last[item.prompt_id] = item
+        known = Known([stage] if stage.shows_answers else [], part)
+        new: list[Item] = []
+        for prompt, item in sorted(last.items()):
+            fresh = first_round(stage, prompt, known)
+            if fresh is None or item.is_gold or item.done < item.needed:
+                continue
+            fresh.round, fresh.lane = item.round + 1, item.lane + abs(item.lane) % 2
+            fresh.position = base + start + len(new)
+            new.append(fresh)
+        Item.objects.bulk_create(new, ignore_conflicts=True)
+        for item in new:
+            made = Item.objects.filter(stage=stage, prompt=item.prompt_id, round=item.round)
+            opened += made.values_list("pk", flat=True)
+    return opened
 
 
 def _somebody_may(stage: Stage, answers: Sequence[int]) -> bool:

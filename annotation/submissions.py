@@ -3,7 +3,6 @@ written responses, of rankings and of the history. Nothing that was written is e
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from django.db import connection, transaction
@@ -25,12 +24,16 @@ from annotation.errors import Refused
 from annotation.history import record
 from annotation.models import Origin, Response, Stage, Submission, User
 from annotation.reopening import check_own, complete, reopen, undo
+from annotation.review_draw import BY_NUMBER, threshold
 from annotation.rubric import checked_ratings
 from annotation.text import text_fingerprint
 
 __all__ = ["Finished", "Stale", "complete", "reopen", "save_draft", "skip", "submit", "undo"]
 
 State = Submission.State
+# Drawn by its number, so that handing in again draws nothing new; what a reviewer had, they see
+# again. Gold is judged by its answer.
+DRAWN = f"%(reviewed)s AND (review <> '' OR {BY_NUMBER} < %(share)s)"
 MAX_SECONDS = 3600  # of active time that one save may add
 EDITED = {"messages", "system", "context"}  # with one of them the same words answer another prompt
 HELD = (State.CLAIMED, State.DRAFT)
@@ -68,7 +71,7 @@ def save_draft(
     check_own(submission, user)
     draft = checked_draft(content)
     stage = submission.stage
-    until = timezone.now() + timedelta(minutes=stage.lease_minutes)
+    until = places.lease(submission, stage)
     with transaction.atomic():
         unfinished = Submission.objects.filter(
             pk=submission.pk, version=version, state__in=[State.CLAIMED, State.DRAFT, State.EXPIRED]
@@ -107,7 +110,7 @@ def submit(
     and is not the stored one, Finished for the second of two."""
     check_own(submission, user)
     stage = submission.stage
-    clean = _checked(submission, content)
+    clean = checked(submission, content)
     submission.suggestion_use = _suggestion_use(submission, clean)
     counts = _hand_in(submission, clean, version, active_seconds, State.SUBMITTED, HELD)
     if not counts:  # its lease has run out: the place may still be free
@@ -145,6 +148,7 @@ def _hand_in(
     """The conditional UPDATE (raw: it is part of each submit), mirrored on the instance; false if
     the row is in none of the states `only`, or of another version."""
     now = timezone.now()
+    stage, item = submission.stage, submission.item
     columns = {
         "draft": json.dumps(clean),
         "unchanged": bool(clean.get("unchanged")),
@@ -162,16 +166,19 @@ def _hand_in(
     with connection.cursor() as cursor:
         cursor.execute(
             f"""UPDATE annotation_submission SET {sets}, claimed_until = NULL,
+                    review = CASE WHEN {DRAWN} THEN 'waiting' ELSE review END,
                     version = version + 1, active_seconds = active_seconds + %(seconds)s,
                     guidelines_id = (SELECT g.id FROM annotation_guidelineversion g
                         WHERE g.project_id = %(project)s ORDER BY g.number DESC LIMIT 1)
                 WHERE id = %(pk)s AND state IN ({", ".join(f"'{each}'" for each in only)})
                   AND version = COALESCE(%(version)s, version)
-                RETURNING version, guidelines_id""",
+                RETURNING version, guidelines_id, review""",
             {
                 **columns,
                 "pk": submission.pk,
-                "project": submission.stage.project_id,
+                "project": stage.project_id,
+                "reviewed": state == State.SUBMITTED and not item.is_gold,
+                "share": threshold(stage),
                 "seconds": _seconds(active_seconds),
                 "version": version,
             },
@@ -179,7 +186,7 @@ def _hand_in(
         row = cursor.fetchone()
     if row is None:
         return False
-    submission.version, submission.guidelines_id = row
+    submission.version, submission.guidelines_id, submission.review = row
     submission.submitted = now
     submission.state, submission.draft, submission.claimed_until = state, dict(clean), None
     submission.unchanged = bool(clean.get("unchanged"))
@@ -262,8 +269,8 @@ def _why_not(submission: Submission) -> Refused:
     return Stale(submission.draft, submission.version)
 
 
-def _checked(submission: Submission, content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content in the shape that is stored; raises Refused."""
+def checked(submission: Submission, content: Mapping[str, Any]) -> dict[str, Any]:
+    """What was typed at this turn in the shape that is stored; raises Refused."""
     stage, shown = submission.stage, submission.shown
     clean: dict[str, Any] = {}
     if stage.kind == Stage.Kind.RANK:

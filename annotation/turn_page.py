@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from annotation import markdown
-from annotation.history import FLAGS
+from annotation.history import QUIET
 from annotation.models import Response, Stage, Submission, SubmissionVersion
 from annotation.word_diff import word_diff
 from annotation.work_form import LETTERS
@@ -24,6 +24,10 @@ EVENTS = {
     "complete": "Answered the new questions",
     "flag": "Flagged for the lead",
     "unflag": "Flag taken off",
+    "accept": "Accepted",
+    "return": "Returned",
+    "fix": "Fixed",
+    "release": "Given to somebody else",
 }
 STRENGTHS = {
     4: "significantly better",
@@ -189,7 +193,7 @@ def timeline(turn: Submission) -> list[Event]:
             texts=changed,
         )
         events.append(event)
-        if version.event not in FLAGS:
+        if version.event not in QUIET:
             facts, texts = content.facts, {**texts, **dict(content.texts)}
     return events[::-1]
 
