@@ -1,5 +1,6 @@
 """Remarks on a prompt: the only writer of comments."""
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from annotation.content import checked_text
@@ -24,3 +25,8 @@ def withdraw(*, comment: Comment, author: User) -> None:
     mine = Comment.objects.filter(pk=comment.pk, author=author, withdrawn=None)
     if not mine.update(withdrawn=timezone.now()):
         raise Refused("Only its author withdraws a comment, and only once.")
+
+
+def of(prompt: Prompt) -> "QuerySet[Comment]":
+    """The prompt's comments, oldest first."""
+    return prompt.comments.filter(withdrawn=None).select_related("author").order_by("pk")
