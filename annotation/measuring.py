@@ -29,10 +29,16 @@ def ask(
 ) -> Measurement:
     """The measurement as it is, and a worker asked for a new one where it is old or `force` says
     so. What takes long is repeated less often."""
-    found, created = Measurement.objects.get_or_create(project=project, stage=stage, kind=kind)
+    found, _ = Measurement.objects.get_or_create(project=project, stage=stage, kind=kind)
     now = timezone.now()
     mine = Measurement.objects.filter(pk=found.pk)
     fresh = max(FRESH, timedelta(seconds=PATIENCE * (found.seconds or 0)))
+    if found.state in BUSY:
+        waits = found.started is None or found.started < now - STALE
+    else:
+        waits = force or found.computed is None or found.computed < now - fresh
+    if not waits:  # a page that is only looked at writes nothing
+        return found
     due = mine.exclude(state__in=BUSY)
     if not force:
         due = due.filter(Q(computed__isnull=True) | Q(computed__lt=now - fresh))

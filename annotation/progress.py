@@ -46,19 +46,21 @@ class Progress(TypedDict):
 
 def progress(stage: Stage) -> Progress:
     """Counts over the whole stage: O(items), so those of a large one are believed for a while."""
-    return _believed(f"progress:{stage.pk}", lambda: _progress(stage), lambda found: found["items"])
+    return believed(f"progress:{stage.pk}", lambda: counted(stage), lambda found: found["items"])
 
 
 def prompts_in(project: Project) -> int:
-    """How many prompts of the project are in use."""
-
-    def count() -> int:
-        return project.prompts.live().filter(retired=None).count()
-
-    return _believed(f"prompts:{project.pk}", count, lambda found: found)
+    """How many prompts of the project are in use: O(prompts), believed for a while."""
+    key = f"prompts:{project.pk}"
+    return believed(key, lambda: prompts_counted(project), lambda found: found)
 
 
-def _believed(key: str, count: Callable[[], T], rows: Callable[[T], int]) -> T:
+def prompts_counted(project: Project) -> int:
+    """The same, counted now."""
+    return Prompt.objects.live().filter(project=project, retired=None).count()
+
+
+def believed(key: str, count: Callable[[], T], rows: Callable[[T], int]) -> T:
     """What was counted, kept longer the more there was to count. Of many who arrive at once, one
     counts for all."""
     known: T | None = cache.get(key)
@@ -72,7 +74,8 @@ def _believed(key: str, count: Callable[[], T], rows: Callable[[T], int]) -> T:
     return known
 
 
-def _progress(stage: Stage) -> Progress:
+def counted(stage: Stage) -> Progress:
+    """`progress`, counted now: for a worker, or where all is small."""
     in_use = Prompt.objects.filter(pk=OuterRef("prompt"), retired__isnull=True)
     items = Item.objects.filter(stage=stage).aggregate(
         items=Count("pk"),
@@ -128,7 +131,7 @@ def _to_come(stage: Stage) -> int:
     def count() -> int:
         return qualifying(stage).filter(pk__gt=stage.filled_to)[:MANY].count()
 
-    return _believed(f"to-come:{stage.pk}", count, lambda found: found * 2)
+    return believed(f"to-come:{stage.pk}", count, lambda found: found * 2)
 
 
 def left_about(stage: Stage, user: User, finished: int, anew_below: int = 0) -> int:

@@ -4,6 +4,7 @@ from django.urls import URLPattern, path
 
 from annotation.views import (
     account,
+    guidelines,
     home,
     imports,
     items,
@@ -37,11 +38,13 @@ urlpatterns: list[URLPattern] = [
     path("members/<int:pk>/reset/", people.member_reset, name="member_reset"),
     # A project
     path("projects/<int:pk>/", projects.project, name="project"),
+    path("projects/<int:pk>/board/", projects.project_board, name="project_board"),
     path("projects/<int:pk>/settings/", projects.project_settings, name="project_settings"),
     path("projects/<int:pk>/archive/", projects.project_archive, name="project_archive"),
     path("projects/<int:pk>/restore/", projects.project_restore, name="project_restore"),
-    path("projects/<int:pk>/guidelines/", projects.guidelines, name="guidelines"),
-    path("projects/<int:pk>/guidelines/edit/", projects.guidelines_edit, name="guidelines_edit"),
+    path("projects/<int:pk>/guidelines/", guidelines.guidelines, name="guidelines"),
+    path("projects/<int:pk>/guidelines/edit/", guidelines.guidelines_edit, name="guidelines_edit"),
+    path("projects/<int:pk>/guidelines/read/", guidelines.guidelines_read, name="guidelines_read"),
     path("projects/<int:pk>/stages/new/", stages.stage_new, name="stage_new"),
     path("projects/<int:pk>/prompts/", prompts.prompts, name="prompts"),
     path("projects/<int:pk>/prompts/priority/", prompts.prompts_priority, name="prompts_priority"),

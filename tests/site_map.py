@@ -97,10 +97,14 @@ ANNOTATION: list[View] = [
     View("annotation:member_deactivate", ("membership.pk",), "lead", "post"),
     View("annotation:member_reactivate", ("membership.pk",), "lead", "post"),
     View("annotation:member_reset", ("membership.pk",), "owner", "post"),
-    *pages("annotation:project", "annotation:guidelines", args=_PROJECT),
+    *pages(
+        "annotation:project", "annotation:guidelines", "annotation:project_board", args=_PROJECT
+    ),
+    View("annotation:project_board", _PROJECT, "lead", "post"),
     *form("annotation:project_new", _LISTED, "lead"),
     *form("annotation:project_settings", _PROJECT, "lead"),
     *form("annotation:guidelines_edit", _PROJECT, "lead"),
+    View("annotation:guidelines_read", _PROJECT, method="post", ok=(302, 404)),
     *form("annotation:stage_new", _PROJECT, "lead"),
     *form("annotation:prompt_new", _PROJECT, "lead"),
     *form("annotation:stage_edit", _STAGE, "lead"),

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
 
-from annotation import access, pace, progress, queue, turns
+from annotation import access, board, pace, queue, turns
 from annotation.models import Import, Project, Role, Seat, Stage, Submission, User, Workspace
 from annotation.templatetags.turns import active
 
@@ -15,25 +15,26 @@ UNDER_WAY = [Import.State.QUEUED, Import.State.RUNNING]
 
 
 def overview(projects: list[Project]) -> list[dict[str, Any]]:
-    """For each project: its stages, each with its progress, and how far they are together."""
+    """For each project: its prompts and its stages, each with its progress. What is large and not
+    counted yet is none."""
     rows = []
     for project in projects:
-        stages: list[dict[str, Any]] = [
-            {"stage": stage, "progress": queue.progress(stage)}
-            for stage in project.stages.exclude(state=Stage.State.IMPORTED).order_by("position")
-        ]
-        done = sum(row["progress"]["done"] for row in stages)
-        total = sum(row["progress"]["items"] for row in stages)
-        rows.append({"project": project, "stages": stages, "done": done, "total": total})
+        stages = project.stages.exclude(state=Stage.State.IMPORTED).order_by("position", "pk")
+        found = list(stages)
+        counts = board.counts(project, found)
+        rows.append(
+            {
+                "project": project,
+                "prompts": counts.prompts,
+                "counted": counts.counted,
+                "stages": [{"stage": stage, "progress": counts.of(stage)} for stage in found],
+            }
+        )
     return rows
 
 
 def _projects(workspace: Workspace, archived: bool = False) -> list[Project]:
-    rows = workspace.projects.filter(archived__isnull=not archived).order_by("name")
-    projects = list(rows)
-    for project in projects:
-        project.prompt_count = progress.prompts_in(project)  # type: ignore[attr-defined]
-    return projects
+    return list(workspace.projects.filter(archived__isnull=not archived).order_by("name"))
 
 
 def _my_stages(
@@ -145,7 +146,7 @@ def workspace(request: HttpRequest, slug: str) -> HttpResponse:
     request.session["workspace"] = found.slug
     context = {
         "projects": overview(_projects(found)),
-        "archived": _projects(found, archived=True),
+        "archived": overview(_projects(found, archived=True)),
         "people": found.memberships.filter(is_active=True).count(),
     }
     return render(request, "annotation/workspace.html", context)

@@ -1,18 +1,19 @@
-"""A project: what is in it, how far along it is, its guidelines and settings."""
+"""A project: what is in it, how far along it is, its settings."""
+
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import access, markdown, progress
+from annotation import access, board, board_page
 from annotation import projects as acts
 from annotation.errors import Refused
-from annotation.forms.projects import GuidelinesForm, ProjectForm, ProjectSettingsForm
+from annotation.forms.projects import ProjectForm, ProjectSettingsForm
 from annotation.models import Import, Project, Role, Stage
-from annotation.text import row_number
-from annotation.views.home import UNDER_WAY, overview
+from annotation.views.home import UNDER_WAY
 
 
 def _fetch(request: HttpRequest, pk: int, at_least: Role = Role.ANNOTATOR) -> Project:
@@ -43,18 +44,50 @@ def project_new(request: HttpRequest, slug: str) -> HttpResponse:
 @require_GET
 def project(request: HttpRequest, pk: int) -> HttpResponse:
     found = _fetch(request, pk)
-    stages = overview([found])[0]["stages"]
     context = {
-        "project": found,
+        **_board(request, found, board.board(found)),
         "guideline": found.guidelines,
-        "prompts": progress.prompts_in(found),
         "people": found.workspace.memberships.filter(is_active=True).count(),
-        "stages": stages,
-        "submitted": sum(row["progress"]["submitted"] for row in stages),
         "imported_work": found.stages.filter(state=Stage.State.IMPORTED).exists(),
         "imports": Import.objects.filter(project=found, state__in=UNDER_WAY),
     }
     return render(request, "annotation/project.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def project_board(request: HttpRequest, pk: int) -> HttpResponse:
+    """The board alone: GET is asked again until it is counted, POST has it counted anew."""
+    if request.method == "POST":
+        found = _fetch(request, pk, Role.LEAD)
+        board.board(found, force=True)
+        messages.info(request, "Being counted: the page shows it as soon as it is done.")
+        return redirect("annotation:project", pk)
+    found = _fetch(request, pk)
+    context = _board(request, found, board.board(found))
+    return render(request, "annotation/_board.html", context)
+
+
+def _board(request: HttpRequest, found: Project, counts: board.Counts) -> dict[str, Any]:
+    """What everybody sees of the stages, and what only reviewers and leads do."""
+    role: Role = request.role  # type: ignore[attr-defined]
+    stages = list(found.stages.exclude(state=Stage.State.IMPORTED).order_by("position", "pk"))
+    lines = board_page.lines(stages, counts, role)
+    context: dict[str, Any] = {
+        "project": found,
+        "counts": counts,
+        "prompts": counts.prompts,
+        "stages": lines,
+        "submitted": sum(line.progress["submitted"] for line in lines if line.progress),
+    }
+    if role >= Role.LEAD:
+        context |= {
+            "chart": board_page.chart(counts),
+            "newest_first": [*zip(board_page.days(counts), board_page.per_day(counts))][::-1],
+            "whole": board_page.whole(lines),
+            "workers": board_page.people(found, stages, counts),
+        }
+    return context
 
 
 @login_required
@@ -85,36 +118,3 @@ def project_restore(request: HttpRequest, pk: int) -> HttpResponse:
     acts.restore(project=found)
     messages.success(request, f"{found} is back.")
     return redirect("annotation:project", pk)
-
-
-@login_required
-@require_GET
-def guidelines(request: HttpRequest, pk: int) -> HttpResponse:
-    """The version in force, or the one asked for with ?version=N."""
-    found = _fetch(request, pk)
-    versions = found.guideline_versions.select_related("author").order_by("-number")
-    number = row_number(request.GET.get("version", ""))
-    shown = versions.first() if number is None else get_object_or_404(versions, number=number)
-    html = markdown.render(shown.text) if shown else ""
-    context = {"project": found, "versions": versions, "shown": shown, "html": html}
-    return render(request, "annotation/guidelines.html", context)
-
-
-@login_required
-@require_http_methods(["GET", "POST"])
-def guidelines_edit(request: HttpRequest, pk: int) -> HttpResponse:
-    found = _fetch(request, pk, Role.LEAD)
-    newest = found.guidelines
-    form = GuidelinesForm(request.POST or None, initial={"text": newest.text if newest else ""})
-    if form.is_valid():
-        version = acts.add_guidelines(
-            project=found,
-            author=request.user,  # type: ignore[arg-type]
-            **form.cleaned_data,
-        )
-        if newest and version.number == newest.number:
-            messages.info(request, "Nothing was changed, so there is no new version.")
-        else:
-            messages.success(request, f"Version {version.number} is in force.")
-        return redirect("annotation:guidelines", pk)
-    return render(request, "annotation/guidelines_edit.html", {"project": found, "form": form})

@@ -1,0 +1,183 @@
+"""What a lead sees of a project at a glance: where the pace leads, who works, what waits. Reads
+only; beside the numbers of board.py every count stops at MANY."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from annotation import charts
+from annotation.board import DAYS, Counts
+from annotation.forecast import Forecast, forecast, said
+from annotation.models import Item, Membership, Project, Prompt, Role, Seat, Stage, Submission, User
+from annotation.progress import Progress
+from annotation.rounds import WORKED
+
+MANY = 1_000
+IDLE = 3  # days without a submission, while work waits
+MOST_PEOPLE = 30
+DISAGREE = 50  # of 100: from here on an item stands on the lead's list
+
+
+@dataclass(frozen=True)
+class Line:
+    """A stage on the board. Counts of what waits end at MANY."""
+
+    stage: Stage
+    progress: Progress | None
+    left: int = 0
+    forecast: Forecast | None = None
+    to_review: int = 0
+    returned: int = 0
+    flagged: int = 0
+    disagree: int = 0
+
+    @property
+    def waits(self) -> bool:
+        return bool(self.to_review or self.returned or self.flagged or self.disagree)
+
+
+@dataclass(frozen=True)
+class Person:
+    """`week`: submissions of the last seven days; `last`: when the last one was, in words."""
+
+    user: User
+    week: int
+    in_hand: int
+    last: str
+    said: str  # "idle", "away until 3 Dec"; empty: nothing to say
+    tone: str
+
+
+def lines(stages: Sequence[Stage], counts: Counts, role: Role) -> list[Line]:
+    """A line a stage. What waits is for reviewers, where the pace leads for leads."""
+    today = timezone.localdate()
+    if role < Role.REVIEWER:
+        return [Line(stage, counts.of(stage)) for stage in stages]
+    rows = []
+    for stage in stages:
+        found = counts.result.get("stages", {}).get(str(stage.pk), {})
+        is_led = role >= Role.LEAD and "left" in found
+        worked = is_led and stage.kind in WORKED and stage.state == Stage.State.OPEN
+        ahead = forecast(found["left"], found["per_day"], today) if worked else None
+        in_use = Prompt.objects.filter(pk=OuterRef("prompt"), retired__isnull=True)
+        items = Item.objects.filter(stage=stage)
+        rows.append(
+            Line(
+                stage=stage,
+                progress=counts.of(stage),
+                left=found.get("left", 0),
+                forecast=ahead,
+                to_review=_few(
+                    Submission.objects.filter(stage=stage, review="waiting", state="submitted")
+                ),
+                returned=found.get("returned", 0),
+                flagged=_few(items.filter(Exists(in_use), flagged=True)),
+                disagree=_few(items.filter(disagreement__gt=0, disagreement__gte=DISAGREE)),
+            )
+        )
+    return rows
+
+
+def _few(rows: "QuerySet[Any]") -> int:
+    return rows.order_by()[: MANY + 1].count()
+
+
+def whole(rows: Sequence[Line]) -> str:
+    """When all of it is done, in a sentence; empty where no stage has a date."""
+    open_ = [row for row in rows if row.forecast is not None and row.left]
+    if not open_:
+        return ""
+    today = timezone.localdate()
+    dated = [row for row in open_ if row.forecast and row.forecast.day]
+    without = [str(row.stage) for row in open_ if not (row.forecast and row.forecast.day)]
+    if not dated:
+        return "" if len(open_) == 1 else "No stage has a date yet."
+    last = max(dated, key=_ends)
+    words = f"All is done about {said(_ends(last), today)}, with {last.stage}."
+    if len(dated) == 1 and not without:
+        words = ""  # the stage's own line says it
+    elif without:
+        words = f"{last.stage} is done about {said(_ends(last), today)}; no date for "
+        words += " and ".join(without) + "."
+    return words
+
+
+def _ends(row: Line) -> date:
+    assert row.forecast is not None and row.forecast.day is not None
+    return row.forecast.day
+
+
+def chart(counts: Counts) -> SafeString:
+    """Submissions a day, all stages together."""
+    if not counts.result.get("days"):
+        return SafeString("")
+    return charts.per_day("Submissions a day", days(counts), per_day(counts))
+
+
+def days(counts: Counts) -> list[date]:
+    return [date.fromisoformat(day) for day in counts.result.get("days", [])]
+
+
+def per_day(counts: Counts) -> list[int]:
+    series = [row["per_day"] for row in counts.result.get("stages", {}).values()]
+    return [sum(values) for values in zip(*series, strict=True)] if series else [0] * DAYS
+
+
+def people(project: Project, stages: Sequence[Stage], counts: Counts) -> list[Person]:
+    """Those who work here or could, the busiest of the last week first: MOST_PEOPLE at most."""
+    today = timezone.localdate()
+    found = counts.result.get("people", {})
+    open_ = [
+        stage
+        for stage in stages
+        if stage.state == Stage.State.OPEN
+        and counts.result.get("stages", {}).get(str(stage.pk), {}).get("left")
+    ]
+    to_all = any(stage.open_to_all for stage in open_)
+    assigned = set(
+        Seat.objects.filter(stage__in=open_, assigned=True).values_list("user", flat=True)
+    )
+    ever = set(
+        Seat.objects.filter(stage__in=stages, submitted__gt=0).values_list("user", flat=True)
+    )
+    rows = []
+    members = project.workspace.memberships.filter(is_active=True).select_related("user")
+    for member in members.order_by("user__name", "user"):
+        asked = (to_all and member.role == Role.ANNOTATOR) or member.user_id in assigned
+        did = found.get(str(member.user_id))
+        if did or asked or member.user_id in ever:
+            rows.append(_person(member, did, asked, member.user_id in ever, today))
+    rows.sort(key=lambda row: -row.week)
+    return rows[:MOST_PEOPLE]
+
+
+def _person(
+    member: Membership, did: dict[str, Any] | None, asked: bool, ever: bool, today: date
+) -> Person:
+    per_day = did["per_day"] if did else []
+    ago = next((ago for ago, n in enumerate(reversed(per_day)) if n), None)
+    last = _last(ago, ever, today)
+    words, tone = "", ""
+    if member.away_from and member.away_from <= today:
+        if member.away_until is None:
+            words = "away"
+        elif member.away_until >= today:
+            words = f"away until {member.away_until.day} {member.away_until:%b}"
+    if not words and asked and (ago is None or ago >= IDLE):
+        words, tone = ("idle", "warn") if ever or ago is not None else ("not begun", "")
+    in_hand = did["in_hand"] if did else 0
+    return Person(member.user, sum(per_day[-7:]), in_hand, last, words, tone)
+
+
+def _last(ago: int | None, ever: bool, today: date) -> str:
+    if ago is None:
+        return f"over {DAYS} days ago" if ever else ""
+    if ago < 2:
+        return ("today", "yesterday")[ago]
+    day = today - timedelta(days=ago)
+    return f"{ago} days ago" if ago < 7 else f"{day.day} {day:%b}"
