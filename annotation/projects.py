@@ -67,9 +67,14 @@ def create_project(
 
 
 @transaction.atomic
-def update_project(*, project: Project, name: str, description: str) -> None:
+def update_project(
+    *, project: Project, name: str, description: str, confirm_guidelines: bool | None = None
+) -> None:
+    """`confirm_guidelines`: nobody gets a next item before they confirmed them; None: as it was."""
     project.name, project.description = name, description
-    project.save(update_fields=["name", "description"])
+    if confirm_guidelines is not None:
+        project.confirm_guidelines = confirm_guidelines
+    project.save(update_fields=["name", "description", "confirm_guidelines"])
 
 
 @transaction.atomic

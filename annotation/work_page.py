@@ -4,9 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from annotation import markdown, progress, rows
+from annotation import guideline_text, markdown, progress, rows
 from annotation.desk import Desk
 from annotation.errors import Refused
+from annotation.guidelines import is_new_to, last_read
 from annotation.models import GuidelineVersion, Prompt, Response, Stage, Submission
 from annotation.prompt_page import conversation
 from annotation.rubric import Question, in_force, options
@@ -241,9 +242,29 @@ def _rank(submission: Submission, content: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def guidelines(stage: Stage) -> dict[str, Any]:
-    """The version in force, for the panel; an empty one where there is none."""
+def guidelines(stage: Stage, seated: Desk | None = None) -> dict[str, Any]:
+    """The version in force, for the panel; an empty one where there is none. `new`: it came after
+    the person began here and they have not said that they read it."""
     newest: GuidelineVersion | None = stage.project.guidelines
     if newest is None:
         return {"number": 0, "html": ""}
-    return {"number": newest.number, "html": markdown.render(newest.text)}
+    return {
+        "number": newest.number,
+        "html": guideline_text.render(newest.text),
+        "new": seated is not None and is_new_to(newest, seated),
+        "before": newest.number - 1,
+    }
+
+
+def to_read(seated: Desk, version: GuidelineVersion) -> dict[str, Any]:
+    """What stands before the next item: the guidelines, and what is new in them since the version
+    that the person read last."""
+    project = seated.stage.project
+    number = last_read(project, seated.user)
+    before = project.guideline_versions.filter(number=number).first() if number else None
+    return {
+        "number": version.number,
+        "html": guideline_text.render(version.text),
+        "before": before,
+        "steps": guideline_text.diff(before.text, version.text) if before else [],
+    }

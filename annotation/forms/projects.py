@@ -49,8 +49,13 @@ class ProjectForm(forms.Form):
 class ProjectSettingsForm(forms.ModelForm):
     class Meta:
         model = Project
-        fields = ["name", "description"]
+        fields = ["name", "description", "confirm_guidelines"]
         widgets = {"description": forms.TextInput}
+        labels = {"confirm_guidelines": "Ask people to confirm the guidelines"}
+        help_texts = {
+            "confirm_guidelines": "Nobody gets a next item before they have said that they read "
+            "and understood the version in force, and each new version asks again."
+        }
 
 
 class GuidelinesForm(forms.Form):
@@ -58,7 +63,9 @@ class GuidelinesForm(forms.Form):
         label="Guidelines",
         max_length=MAX_GUIDELINES,
         widget=forms.Textarea(attrs={"class": "tall"}),
-        help_text="Markdown. Saved as a new version; earlier submissions keep theirs.",
+        help_text="Markdown. Saved as a new version; earlier submissions keep theirs. Examples "
+        "become cards: a block that begins with ```good or ```bad, with a title behind it if you "
+        "like, and ends with ```.",
     )
 
 

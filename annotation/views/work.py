@@ -10,7 +10,17 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
-from annotation import access, desk, flagged, markdown, queue, submissions, work_form, work_page
+from annotation import (
+    access,
+    desk,
+    flagged,
+    guidelines,
+    markdown,
+    queue,
+    submissions,
+    work_form,
+    work_page,
+)
 from annotation.desk import Desk
 from annotation.errors import Refused
 from annotation.models import Submission
@@ -68,7 +78,7 @@ def _page(
     context = work_page.context(seated, submission, **notices)
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "annotation/_work.html", context, status=status)
-    context["guidelines"] = work_page.guidelines(seated.stage)
+    context["guidelines"] = work_page.guidelines(seated.stage, seated)
     return render(request, "annotation/work.html", context, status=status)
 
 
@@ -76,6 +86,14 @@ def _next(request: HttpRequest, seated: Desk, **notices: Any) -> HttpResponse:
     """After an act: the next item in the same answer; without script and news, a redirect."""
     if not request.htmx and not notices:  # type: ignore[attr-defined]
         return redirect("annotation:work", seated.stage.pk)
+    return _claim(request, seated, **notices)
+
+
+def _claim(request: HttpRequest, seated: Desk, **notices: Any) -> HttpResponse:
+    """The next item; before it, where the project asks so, the guidelines that are new to them."""
+    if version := guidelines.to_confirm(seated):
+        asked = work_page.to_read(seated, version)
+        return _page(request, seated, None, to_read=asked, **notices)
     return _page(request, seated, queue.claim(seated.stage, seated.user, seated), **notices)
 
 
@@ -103,7 +121,7 @@ def _submit(request: HttpRequest, submission: Submission, content: dict[str, Any
 def work(request: HttpRequest, pk: int) -> HttpResponse:
     seated = _desk(request, pk)
     if request.method == "GET":
-        return _page(request, seated, queue.claim(seated.stage, seated.user, seated))
+        return _claim(request, seated)
     submission = _submission(request, seated)
     content = work_form.content_from(request.POST, submission)
     try:
