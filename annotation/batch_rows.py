@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from annotation import search_index
 from annotation.bulk import as_json, as_time, insert, reserve
 from annotation.models import Import, Item, Prompt, Ranking, Response, Stage, Submission
 from annotation.records import Answer, RankingIn, Record
@@ -83,6 +84,8 @@ def insert_work(import_row: Import, work: Work, stage: Stage | None) -> None:
         insert(Item, ITEM.split(), items)
         insert(Submission, SUBMISSION.split(), submissions)
         insert(Ranking, RANKING.split(), rankings)
+        if prompts:
+            search_index.take_in(len(prompts))
 
 
 Rows = list[tuple[Any, ...]]
