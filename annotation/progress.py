@@ -6,6 +6,7 @@ from threading import Lock
 from typing import TypedDict, TypeVar
 
 from django.core.cache import cache
+from django.db import connection
 from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
@@ -28,6 +29,14 @@ FRESH = 20  # seconds for which the work page believes what it counted
 LARGE = 1000  # what takes counting over more rows than this is believed for a while
 ROWS_A_SECOND = 1000  # a stage of so many rows is counted once a second at most, and so on ...
 LONGEST = 300  # ... to this many seconds
+
+# Items that a lead gave to some people are for them alone.
+FOR_ME = {
+    "sqlite": """(annotation_item.people = '[]' OR EXISTS
+        (SELECT 1 FROM json_each(annotation_item.people) e WHERE e.value = %s))""",
+    "postgresql": """(annotation_item.people = '[]'::jsonb
+        OR annotation_item.people @> to_jsonb(%s::bigint))""",
+}
 
 T = TypeVar("T")
 _counting: dict[str, Lock] = defaultdict(Lock)
@@ -77,7 +86,8 @@ def believed(key: str, count: Callable[[], T], rows: Callable[[T], int]) -> T:
 def counted(stage: Stage) -> Progress:
     """`progress`, counted now: for a worker, or where all is small."""
     in_use = Prompt.objects.filter(pk=OuterRef("prompt"), retired__isnull=True)
-    items = Item.objects.filter(stage=stage).aggregate(
+    usual = Item.objects.filter(stage=stage).exclude(lane=Item.GOLD_LANE)
+    items = usual.aggregate(
         items=Count("pk"),
         done=Count("pk", filter=Q(done__gte=F("needed"))),
         open=Count("pk", filter=Q(open=True)),
@@ -111,6 +121,9 @@ def left_for(stage: Stage, user: User) -> int:
     """How many items the person could still do here, their own drafts included; MANY at most."""
     mine = Submission.objects.filter(item=OuterRef("pk"), user=user)
     items = Item.objects.filter(~Exists(mine), stage=stage, open=True, prompt__retired__isnull=True)
+    items = items.filter(lane__lt=Item.GOLD_LANE).extra(
+        where=[FOR_ME[connection.vendor]], params=[user.pk]
+    )
     own = Response.objects.filter(author=user, withdrawn__isnull=True)
     if stage.shows_answers:
         items = items.filter(~Exists(own.filter(prompt=OuterRef("prompt"))))

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 QUIET = {"deadline": None, "database": None, "print_blob": True, "report_multiple_bugs": False}
 QUIET["suppress_health_check"] = list(HealthCheck)
 settings.register_profile(
-    "short", max_examples=30, stateful_step_count=40, derandomize=True, **QUIET
+    "short", max_examples=60, stateful_step_count=40, derandomize=True, **QUIET
 )
 settings.register_profile("long", max_examples=150, stateful_step_count=80, **QUIET)
 

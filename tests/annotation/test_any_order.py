@@ -23,9 +23,20 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from annotation import projects, prompts, queue, rounds, submissions
+from annotation import (
+    actions,
+    adjudication,
+    gold,
+    projects,
+    prompts,
+    queue,
+    reviewing,
+    rounds,
+    submissions,
+)
 from annotation.errors import Refused
 from annotation.models import (
+    Action,
     Item,
     Membership,
     Prompt,
@@ -70,11 +81,19 @@ class Workbench(RuleBasedStateMachine):
             user = User.objects.create(email=f"{name}@example.org", name=name.title())
             Membership.objects.create(workspace=acme, user=user, role=Role.ANNOTATOR)
             self.people[name] = user
+        self.rui = User.objects.create(email="rui@example.org", name="Rui")
+        self.lee = User.objects.create(email="lee@example.org", name="Lee")
         for n in range(prompts):
             make_prompt(self.project, f"prompt {n}", answers=[f"a{n}", f"b{n}"][:n])
         self.stages = {
             kind: make_stage(
-                self.project, kind, overlap=overlap, skips_to_close=2, rubric=rubric
+                self.project,
+                kind,
+                overlap=overlap,
+                skips_to_close=2,
+                rubric=rubric,
+                review_share=50,
+                gold_every=2,
             ).pk
             for kind, rubric in zip(KINDS, ([], [], [], [RIGHT]), strict=True)
         }
@@ -214,6 +233,22 @@ class Workbench(RuleBasedStateMachine):
             Submission.objects.filter(pk=one.pk).update(claimed_until=past)
             queue.expire(self.stage(kind))
 
+    # What reviewers do
+
+    @rule(what=st.sampled_from(("accept", "return", "fix")), n=numbers)
+    def review(self, what: str, n: int) -> None:
+        turns = Submission.objects.select_related("stage", "item").order_by("pk")
+        if not (waiting := list(turns.filter(state=State.SUBMITTED))):
+            return
+        turn = waiting[n % len(waiting)]
+        about: dict[str, Any] = {"submission": turn, "reviewer": self.rui}
+        if what == "accept":
+            self.do(what, reviewing.accept, **about)
+        elif what == "return":
+            self.do(what, reviewing.send_back, comment="Once more.", **about)
+        else:
+            self.do(what, reviewing.fix, content=self.content(turn, n), **about)
+
     # What leads and files do: one rule, so that most steps are the annotators'
 
     @rule(
@@ -241,6 +276,39 @@ class Workbench(RuleBasedStateMachine):
         elif what == "scores":
             scores = {pk: float((n * pk) % 7) for pk in ids}
             self.do(what, queue.set_order, stage=stage, scores=scores, source="test")
+
+    @rule(
+        what=st.sampled_from(("decide", "gold", "no gold", "assign", "round", "bulk", "undo")),
+        kind=kinds,
+        n=numbers,
+    )
+    def a_lead(self, what: str, kind: str, n: int) -> None:
+        items = list(Item.objects.filter(stage=self.stages[kind]).order_by("pk"))
+        if not items:
+            return
+        item, stage = items[n % len(items)], self.stage(kind)
+        lee = {"author": self.lee}
+        if what == "decide":
+            turn = Submission(item=item, stage=stage, shown=item.candidates)
+            content = self.content(turn, n)
+            self.do(what, adjudication.adjudicate, item=item, content=content, **lee)
+        elif what == "gold" and kind in ("rank", "rate"):
+            content = self.content(Submission(item=item, stage=stage, shown=item.candidates), 1)
+            self.do(what, gold.make_gold, item=item, content=content, **lee)
+        elif what == "no gold":
+            self.do(what, gold.end_gold, item=item)
+        elif what == "assign":
+            people = list(self.people.values())[: 1 + n % 3] if n % 4 else []
+            act = actions.assign
+            self.do(what, act, stage=stage, prompts=[item.prompt_id], people=people, **lee)
+        elif what == "round" and len(items) < 8:
+            self.do(what, actions.open_round, stage=stage, prompts=[item.prompt_id], **lee)
+        elif what == "bulk":
+            ids = [each.prompt_id for each in items]
+            act = actions.retire if n % 2 else actions.restore
+            self.do(what, act, project=self.project, prompts=ids, **lee)
+        elif what == "undo" and (last := Action.objects.filter(undone=None).last()):
+            self.do("undo a bulk act", actions.undo, action=last, **lee)
 
     # What must hold
 
@@ -288,7 +356,8 @@ class Workbench(RuleBasedStateMachine):
     @invariant()
     def work_in_force_is_what_was_handed_in(self) -> None:
         for turn in Submission.objects.select_related("stage").prefetch_related("responses"):
-            live = [row.text for row in turn.responses.all() if row.withdrawn is None]
+            mine = [row for row in turn.responses.all() if row.author_id == turn.user_id]
+            live = [row.text for row in mine if row.withdrawn is None]
             done = turn.state == State.SUBMITTED
             text = turn.draft.get("better" if turn.stage.kind == "rank" else "text")
             assert live == ([text] if done and text else []), (turn.pk, turn.state)
@@ -321,7 +390,10 @@ class Workbench(RuleBasedStateMachine):
                 else:
                     raise AssertionError("the queue gives and gives")
                 had = Submission.objects.filter(user=user).values("item")
-                for item in Item.objects.filter(stage=stage, open=True).exclude(pk__in=had):
+                usual = Item.objects.filter(stage=stage, open=True).exclude(lane=Item.GOLD_LANE)
+                for item in usual.exclude(pk__in=had):
+                    if item.people and user.pk not in item.people:
+                        continue
                     own = Response.objects.filter(pk__in=item.candidates, author=user)
                     assert own.exists(), f"{user} never got item {item.pk} of {kind}"
         self.places_are_counted_right()
