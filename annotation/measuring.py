@@ -66,6 +66,16 @@ def measure(pk: int, computes: Mapping[str, Compute]) -> None:
         carry_out(found, computes[found.kind])
 
 
+def at_once(
+    *, project: Project, stage: Stage | None = None, kind: str, compute: Compute
+) -> Measurement:
+    """Measured in this process, while a page waits: for what is small."""
+    found, _ = Measurement.objects.get_or_create(project=project, stage=stage, kind=kind)
+    carry_out(found, compute)
+    found.refresh_from_db()
+    return found
+
+
 def carry_out(found: Measurement, compute: Compute) -> None:
     """Measure in this process and store what came of it. A failure is kept in words, and the last
     result stays beside it."""
