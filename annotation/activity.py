@@ -1,7 +1,22 @@
 """Who changed what in a workspace: the only writer of Activity. Views and the API call it after an
 act; nothing rests on these rows, so a line too few loses nothing."""
 
-from annotation.models import Activity, Project, User, Workspace
+from django.urls import reverse
+
+from annotation.models import (
+    Activity,
+    Import,
+    Invitation,
+    Membership,
+    Project,
+    Prompt,
+    Stage,
+    User,
+    Workspace,
+)
+
+Thing = Project | Stage | Prompt | Import | Membership | Invitation | Workspace
+SIZE = 50
 
 
 def record(
@@ -25,3 +40,48 @@ def record(
         path=path[:300],
         detail=detail,
     )
+
+
+def note(actor: User, what: str, thing: Thing, detail: str = "") -> None:
+    """`record` for one of our rows: its workspace, its project, its name and its page."""
+    project = thing if isinstance(thing, Project) else getattr(thing, "project", None)
+    record(
+        workspace=thing.workspace,
+        actor=actor,
+        what=what,
+        subject=_name(thing),
+        path=_page(thing),
+        project=project,
+        detail=detail,
+    )
+
+
+def _name(thing: Thing) -> str:
+    if isinstance(thing, Prompt):
+        return thing.question or thing.external_id
+    if isinstance(thing, Import):
+        return thing.filename or thing.source
+    if isinstance(thing, Membership):
+        return str(thing.user)
+    return thing.email if isinstance(thing, Invitation) else str(thing)
+
+
+def _page(thing: Thing) -> str:
+    if isinstance(thing, Membership | Invitation):
+        return reverse("annotation:people", args=[thing.workspace.slug])
+    if isinstance(thing, Workspace):
+        return reverse("annotation:workspace", args=[thing.slug])
+    return reverse(f"annotation:{type(thing).__name__.lower()}", args=[thing.pk])
+
+
+def newest(
+    workspace: Workspace, project: int | None, before: int | None
+) -> tuple[list[Activity], int | None]:
+    """(rows, newest first, SIZE at most; the id to go on from, none at the end)."""
+    rows = Activity.objects.filter(workspace=workspace).select_related("actor", "project")
+    if project is not None:
+        rows = rows.filter(project=project)
+    if before is not None:
+        rows = rows.filter(pk__lt=before)
+    found = list(rows.order_by("-pk")[: SIZE + 1])
+    return found[:SIZE], found[SIZE - 1].pk if len(found) > SIZE else None

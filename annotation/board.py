@@ -24,7 +24,7 @@ IN_HAND = [Submission.State.CLAIMED, Submission.State.DRAFT]
 
 
 class Hour(Func):
-    """The hour of a moment as text, "2026-11-21 10" in UTC: what both databases group by quickly."""
+    """The hour of a moment as text, "2026-11-21 10" in UTC: both databases group by it quickly."""
 
     output_field = CharField()
 

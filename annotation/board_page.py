@@ -112,20 +112,17 @@ def _ends(row: Line) -> date:
     return row.forecast.day
 
 
-def chart(counts: Counts) -> SafeString:
+def chart(pace: Sequence[tuple[date, int]]) -> SafeString:
     """Submissions a day, all stages together."""
-    if not counts.result.get("days"):
-        return SafeString("")
-    return charts.per_day("Submissions a day", days(counts), per_day(counts))
+    return charts.per_day("Submissions a day", [day for day, _ in pace], [n for _, n in pace])
 
 
-def days(counts: Counts) -> list[date]:
-    return [date.fromisoformat(day) for day in counts.result.get("days", [])]
-
-
-def per_day(counts: Counts) -> list[int]:
+def pace(counts: Counts) -> list[tuple[date, int]]:
+    """(day, submissions), today last; empty where nothing is counted."""
+    days = counts.result.get("days", [])
     series = [row["per_day"] for row in counts.result.get("stages", {}).values()]
-    return [sum(values) for values in zip(*series, strict=True)] if series else [0] * DAYS
+    sums = [sum(values) for values in zip(*series, strict=True)] if series else [0] * len(days)
+    return [(date.fromisoformat(day), n) for day, n in zip(days, sums, strict=True)]
 
 
 def people(project: Project, stages: Sequence[Stage], counts: Counts) -> list[Person]:
@@ -139,12 +136,9 @@ def people(project: Project, stages: Sequence[Stage], counts: Counts) -> list[Pe
         and counts.result.get("stages", {}).get(str(stage.pk), {}).get("left")
     ]
     to_all = any(stage.open_to_all for stage in open_)
-    assigned = set(
-        Seat.objects.filter(stage__in=open_, assigned=True).values_list("user", flat=True)
-    )
-    ever = set(
-        Seat.objects.filter(stage__in=stages, submitted__gt=0).values_list("user", flat=True)
-    )
+    seats = Seat.objects.filter(stage__in=stages)
+    assigned = set(seats.filter(stage__in=open_, assigned=True).values_list("user", flat=True))
+    ever = set(seats.filter(submitted__gt=0).values_list("user", flat=True))
     rows = []
     members = project.workspace.memberships.filter(is_active=True).select_related("user")
     for member in members.order_by("user__name", "user"):

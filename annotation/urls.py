@@ -4,6 +4,9 @@ from django.urls import URLPattern, path
 
 from annotation.views import (
     account,
+    activity,
+    adjudication,
+    comments,
     guidelines,
     home,
     imports,
@@ -11,6 +14,7 @@ from annotation.views import (
     people,
     projects,
     prompts,
+    review,
     rubrics,
     stages,
     turns,
@@ -27,6 +31,7 @@ urlpatterns: list[URLPattern] = [
     # A workspace and its people
     path("workspaces/new/", people.workspace_new, name="workspace_new"),
     path("w/<slug:slug>/", home.workspace, name="workspace"),
+    path("w/<slug:slug>/activity/", activity.activity, name="activity"),
     path("w/<slug:slug>/people/", people.people, name="people"),
     path("w/<slug:slug>/people/invite/", people.invite, name="invite"),
     path("w/<slug:slug>/projects/new/", projects.project_new, name="project_new"),
@@ -72,6 +77,16 @@ urlpatterns: list[URLPattern] = [
     path("stages/<int:pk>/work/flag/", work.work_flag, name="work_flag"),
     path("stages/<int:pk>/work/undo/", work.work_undo, name="work_undo"),
     path("stages/<int:pk>/work/preview/", work.work_preview, name="work_preview"),
+    # Review: the inbox, an item with all that was made of it, comments
+    path("stages/<int:pk>/review/", review.review, name="review"),
+    path("turns/<int:pk>/fix/", review.review_fix, name="review_fix"),
+    path("items/<int:pk>/", adjudication.item, name="item"),
+    path("items/<int:pk>/decide/", adjudication.item_adjudicate, name="item_adjudicate"),
+    path("items/<int:pk>/undecide/", adjudication.item_undecide, name="item_undecide"),
+    path("items/<int:pk>/gold/", adjudication.item_gold, name="item_gold"),
+    path("items/<int:pk>/gold/end/", adjudication.item_gold_end, name="item_gold_end"),
+    path("prompts/<int:pk>/comments/", comments.comment_new, name="comment_new"),
+    path("comments/<int:pk>/withdraw/", comments.comment_withdraw, name="comment_withdraw"),
     # What a person did in a stage
     path("stages/<int:pk>/turns/", turns.turns, name="turns"),
     path("turns/<int:pk>/", turns.turn, name="turn"),

@@ -88,7 +88,7 @@ ANNOTATION: list[View] = [
     View("annotation:workspace_new", who="own"),
     View("annotation:workspace_new", who="own", method="post"),
     View("annotation:workspace", _LISTED),
-    View("annotation:people", _LISTED, "lead"),
+    *pages("annotation:people", "annotation:activity", args=_LISTED, least="lead"),
     View("annotation:invite", _LISTED, "lead", "post"),
     View("annotation:invitation", ("invitation_secret",), who="open"),
     View("annotation:invitation", ("invitation_secret",), who="open", method="post"),

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import access, board, board_page
+from annotation import access, activity, board, board_page
 from annotation import projects as acts
 from annotation.errors import Refused
 from annotation.forms.projects import ProjectForm, ProjectSettingsForm
@@ -35,6 +35,7 @@ def project_new(request: HttpRequest, slug: str) -> HttpResponse:
         except Refused as refusal:
             form.add_error("name", str(refusal))
         else:
+            activity.note(request.user, "made the project", project)  # type: ignore[arg-type]
             messages.success(request, f"{project} is there. It needs prompts and a stage.")
             return redirect("annotation:project", project.pk)
     return render(request, "annotation/project_new.html", {"form": form})
@@ -81,9 +82,10 @@ def _board(request: HttpRequest, found: Project, counts: board.Counts) -> dict[s
         "submitted": sum(line.progress["submitted"] for line in lines if line.progress),
     }
     if role >= Role.LEAD:
+        pace = board_page.pace(counts)
         context |= {
-            "chart": board_page.chart(counts),
-            "newest_first": [*zip(board_page.days(counts), board_page.per_day(counts))][::-1],
+            "chart": board_page.chart(pace),
+            "newest_first": pace[::-1],
             "whole": board_page.whole(lines),
             "workers": board_page.people(found, stages, counts),
         }
@@ -97,6 +99,8 @@ def project_settings(request: HttpRequest, pk: int) -> HttpResponse:
     form = ProjectSettingsForm(request.POST or None, instance=found)
     if form.is_valid():
         acts.update_project(project=found, **form.cleaned_data)
+        changed = ", ".join(form.changed_data)
+        activity.note(request.user, "edited the project", found, changed)  # type: ignore[arg-type]
         messages.success(request, "Saved.")
         return redirect("annotation:project", pk)
     return render(request, "annotation/project_settings.html", {"project": found, "form": form})
@@ -107,6 +111,7 @@ def project_settings(request: HttpRequest, pk: int) -> HttpResponse:
 def project_archive(request: HttpRequest, pk: int) -> HttpResponse:
     found = _fetch(request, pk, Role.LEAD)
     acts.archive(project=found)
+    activity.note(request.user, "archived the project", found)  # type: ignore[arg-type]
     messages.success(request, f"{found} is archived. Nothing is deleted; you can bring it back.")
     return redirect("annotation:workspace", found.workspace.slug)
 
@@ -116,5 +121,6 @@ def project_archive(request: HttpRequest, pk: int) -> HttpResponse:
 def project_restore(request: HttpRequest, pk: int) -> HttpResponse:
     found = _fetch(request, pk, Role.LEAD)
     acts.restore(project=found)
+    activity.note(request.user, "brought back the project", found)  # type: ignore[arg-type]
     messages.success(request, f"{found} is back.")
     return redirect("annotation:project", pk)
