@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from annotation.models import (
     ApiToken,
+    Comment,
     Import,
     Invitation,
     Item,
@@ -94,6 +95,9 @@ ANNOTATION: list[View] = [
     View("annotation:invitation", ("invitation_secret",), who="open", method="post"),
     View("annotation:invitation_revoke", ("invitation.pk",), "lead", "post"),
     View("annotation:member_role", ("membership.pk",), "lead", "post"),
+    View("annotation:member", ("membership.pk",), "lead"),
+    View("annotation:member_leave", ("membership.pk",), "lead", "post"),
+    View("annotation:member_hand_over", ("membership.pk",), "lead", "post"),
     View("annotation:member_deactivate", ("membership.pk",), "lead", "post"),
     View("annotation:member_reactivate", ("membership.pk",), "lead", "post"),
     View("annotation:member_reset", ("membership.pk",), "owner", "post"),
@@ -134,6 +138,20 @@ ANNOTATION: list[View] = [
     View("annotation:import_change", ("import_.pk",), "lead", "post"),
     View("annotation:import_start", ("import_.pk",), "lead", "post"),
     View("annotation:import_cancel", ("import_.pk",), "lead", "post"),
+    *form("annotation:review", _STAGE, "reviewer"),
+    *form("annotation:review_fix", ("submission.pk",), "reviewer"),
+    View("annotation:item", ("item.pk",), "reviewer"),
+    *form("annotation:item_adjudicate", ("item.pk",), "lead"),
+    *form("annotation:item_gold", ("item.pk",), "lead"),
+    *pages(
+        "annotation:item_undecide",
+        "annotation:item_gold_end",
+        args=("item.pk",),
+        least="lead",
+        method="post",
+    ),
+    View("annotation:comment_new", ("turn.item.prompt_id",), method="post"),
+    View("annotation:comment_withdraw", ("comment.pk",), method="post"),
     View("annotation:turns", _STAGE),
     View("annotation:turn", ("submission.pk",), "reviewer"),
     View("annotation:turn", ("turn.pk",)),
@@ -276,6 +294,7 @@ def make_world(cast: SimpleNamespace) -> SimpleNamespace:
         state=Submission.State.SKIPPED,
         skip_reason="unclear",
     )
+    world.comment = Comment.objects.create(prompt=other, author=cast.ana, text="What of moss?")
     world.import_ = Import.objects.create(project=cast.project, state=Import.State.DONE)
     world.dataset = Dataset.objects.create(
         workspace=cast.acme, name="Answers", slug="answers", kind="sft", selection={}
