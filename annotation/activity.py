@@ -1,6 +1,8 @@
 """Who changed what in a workspace: the only writer of Activity. Views and the API call it after an
 act; nothing rests on these rows, so a line too few loses nothing."""
 
+from typing import Any
+
 from django.urls import reverse
 
 from annotation.models import (
@@ -10,12 +12,10 @@ from annotation.models import (
     Membership,
     Project,
     Prompt,
-    Stage,
     User,
     Workspace,
 )
 
-Thing = Project | Stage | Prompt | Import | Membership | Invitation | Workspace
 SIZE = 50
 
 
@@ -42,21 +42,23 @@ def record(
     )
 
 
-def note(actor: User, what: str, thing: Thing, detail: str = "") -> None:
-    """`record` for one of our rows: its workspace, its project, its name and its page."""
-    project = thing if isinstance(thing, Project) else getattr(thing, "project", None)
+def note(actor: User, what: str, thing: Any, detail: str = "", path: str = "") -> None:
+    """`record` for a row that knows its workspace: its project, its name and its page. `path`: the
+    page of a row from another app."""
+    own = getattr(thing, "project", None)
+    project = thing if isinstance(thing, Project) else own
     record(
         workspace=thing.workspace,
         actor=actor,
         what=what,
         subject=_name(thing),
-        path=_page(thing),
+        path=path or _page(thing),
         project=project,
         detail=detail,
     )
 
 
-def _name(thing: Thing) -> str:
+def _name(thing: Any) -> str:
     if isinstance(thing, Prompt):
         return thing.question or thing.external_id
     if isinstance(thing, Import):
@@ -66,7 +68,7 @@ def _name(thing: Thing) -> str:
     return thing.email if isinstance(thing, Invitation) else str(thing)
 
 
-def _page(thing: Thing) -> str:
+def _page(thing: Any) -> str:
     if isinstance(thing, Membership | Invitation):
         return reverse("annotation:people", args=[thing.workspace.slug])
     if isinstance(thing, Workspace):

@@ -11,7 +11,7 @@ from rest_framework import generics, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation import access, projects
+from annotation import access, activity, projects
 from annotation.bulk_upsert import upsert
 from annotation.models import Project, Prompt, Role, Stage, Submission, Workspace
 from annotation.serializers import (
@@ -56,6 +56,7 @@ class Projects(Lists):
         data = sent.validated_data
         workspace = access.fetch(request, Workspace, Role.LEAD, slug=data.pop("workspace"))
         project = projects.create_project(workspace=workspace, author=request.user, **data)
+        activity.note(request.user, "made the project", project)
         return Response(ProjectOut(project).data, status=status.HTTP_201_CREATED)
 
 
@@ -112,7 +113,10 @@ class Prompts(Lists):
     def post(self, request: Request, pk: int) -> Response:
         project = project_of(request, pk, Role.LEAD)
         len(request.body)  # reading it as bytes first holds it to DATA_UPLOAD_MAX_MEMORY_SIZE
-        return Response(upsert(project=project, user=request.user, data=request.data))
+        report = upsert(project=project, user=request.user, data=request.data)
+        said = ", ".join(f"{report[n]:,} {n}" for n in ("imported", "updated", "refused"))
+        activity.note(request.user, "sent prompts to", project, said)
+        return Response(report)
 
 
 class OnePrompt(generics.GenericAPIView[Prompt]):
@@ -128,7 +132,7 @@ class OnePrompt(generics.GenericAPIView[Prompt]):
 _SUBMISSIONS = (
     Submission.objects.live()
     .select_related("stage__project__workspace", "item", "user", "guidelines", "ranking")
-    .prefetch_related("responses")
+    .prefetch_related("responses", "reviews__reviewer")
 )
 
 
@@ -143,6 +147,7 @@ class Submissions(Lists):
         parameters=[
             OpenApiParameter("stage", OpenApiTypes.INT, description="Of this stage only."),
             OpenApiParameter("state", OpenApiTypes.STR, enum=Submission.State.values),
+            OpenApiParameter("review", OpenApiTypes.STR, enum=Submission.Review.values),
         ],
     )
     def get(self, request: Request, pk: int) -> Response:
@@ -154,6 +159,9 @@ class Submissions(Lists):
             rows = rows.none() if number is None else rows.filter(stage=number)
         if state:
             rows = rows.filter(state=state) if state in Submission.State.values else rows.none()
+        if review := request.query_params.get("review"):
+            known = review in Submission.Review.values
+            rows = rows.filter(review=review) if known else rows.none()
         return self.page(rows)
 
 

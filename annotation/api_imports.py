@@ -9,7 +9,7 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation import access, importing
+from annotation import access, activity, importing
 from annotation.api import Lists, project_of
 from annotation.errors import Refused
 from annotation.import_files import preview
@@ -96,6 +96,7 @@ class Imports(Lists):
             except Refused:
                 importing.cancel(row)
                 raise
+            activity.note(request.user, "started the import", row)
             return Response(ImportOut(row).data, status=status.HTTP_201_CREATED)
         found = asdict(preview(row))
         del found["shown"]
@@ -121,7 +122,9 @@ class StartImport(generics.GenericAPIView[Import]):
 
     @extend_schema(operation_id="imports_start", request=None)
     def post(self, request: Request, pk: int) -> Response:
-        return Response(ImportOut(importing.start(_fetch(request, pk))).data)
+        row = importing.start(_fetch(request, pk))
+        activity.note(request.user, "started the import", row)
+        return Response(ImportOut(row).data)
 
 
 class CancelImport(generics.GenericAPIView[Import]):
@@ -131,4 +134,5 @@ class CancelImport(generics.GenericAPIView[Import]):
     def post(self, request: Request, pk: int) -> Response:
         row = _fetch(request, pk)
         importing.cancel(row)
+        activity.note(request.user, "cancelled the import", row)
         return Response(ImportOut(row).data)

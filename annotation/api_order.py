@@ -8,7 +8,7 @@ from rest_framework import generics, serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation import access, ordering
+from annotation import access, activity, ordering
 from annotation.errors import Refused
 from annotation.models import Role, Stage
 
@@ -71,7 +71,9 @@ class StageOrder(generics.GenericAPIView[Stage]):
         stage = _stage(request, pk)
         sent = OrderIn(data=request.data)
         sent.is_valid(raise_exception=True)
-        return Response({"moved": ordering.order_by_scores(stage, **sent.validated_data)})
+        moved = ordering.order_by_scores(stage, **sent.validated_data)
+        activity.note(request.user, "ordered by scores", stage, stage.order_source)
+        return Response({"moved": moved})
 
 
 class StagePriority(generics.GenericAPIView[Stage]):
@@ -88,4 +90,6 @@ class StagePriority(generics.GenericAPIView[Stage]):
             raise Refused(ordering.too_many(len(names)))
         prompts = ordering.find(stage, names).values()
         priority = sent.validated_data["priority"]
-        return Response({"moved": ordering.prioritise(stage, prompts, priority)})
+        moved = ordering.prioritise(stage, prompts, priority)
+        activity.note(request.user, "moved prompts in", stage, f"{moved:,} to priority {priority}")
+        return Response({"moved": moved})

@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from django.http import HttpRequest
+from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -10,7 +11,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation import access
+from annotation import access, activity
 from annotation.errors import Refused
 from annotation.models import Role
 from exports import datasets, previews, snapshots
@@ -67,6 +68,11 @@ def _plain(request: Request) -> HttpRequest:
     return cast(HttpRequest, request)
 
 
+def _note(request: Request, what: str, dataset: Dataset, detail: str = "") -> None:
+    path = reverse("exports:dataset", args=[dataset.pk])
+    activity.note(request.user, what, dataset, detail, path)
+
+
 def _fetch(request: Request, pk: int) -> Dataset:
     rows = Dataset.objects.select_related("workspace")
     return access.fetch(_plain(request), rows, Role.LEAD, pk=pk)
@@ -100,6 +106,7 @@ class Datasets(GenericAPIView[Dataset]):
             )
         except SelectionError as error:
             raise ValidationError({name: [text] for name, text in error.errors.items()}) from None
+        _note(request, "made the dataset", dataset)
         return Response(self.get_serializer(dataset).data, status=201)
 
 
@@ -139,6 +146,7 @@ class Snapshots(GenericAPIView[Snapshot]):
             snapshot = snapshots.request(dataset=_fetch(request, pk), user=request.user)
         except Refused as refusal:
             raise ValidationError({"detail": str(refusal)}) from None
+        _note(request, "froze the dataset", snapshot.dataset, f"version {snapshot.number}")
         return Response(self.get_serializer(snapshot).data, status=202)
 
 

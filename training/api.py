@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from django.http import HttpRequest
+from django.urls import reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
@@ -10,7 +11,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation import access
+from annotation import access, activity
 from annotation.errors import Refused
 from annotation.models import Role
 from annotation.text import row_number
@@ -85,6 +86,11 @@ def _plain(request: Request) -> HttpRequest:
     return cast(HttpRequest, request)
 
 
+def _note(request: Request, what: str, run: Run) -> None:
+    page = reverse("training:run", args=[run.pk])
+    activity.note(request.user, what, run, run.recipe, page)
+
+
 def _fetch(request: Request, pk: int) -> Run:
     rows = Run.objects.select_related("workspace").prefetch_related("inputs")
     return access.fetch(_plain(request), rows, Role.LEAD, pk=pk)
@@ -143,6 +149,7 @@ class Runs(GenericAPIView[Run]):
             run = runs.create_run(user=request.user, name=values["name"], **asked)
         except ConfigError as error:
             raise ValidationError({name: [text] for name, text in error.errors.items()}) from None
+        _note(request, "started", run)
         return Response(self.get_serializer(run).data, status=202)
 
 
@@ -163,6 +170,7 @@ class CancelRun(GenericAPIView[Run]):
     def post(self, request: Request, pk: int) -> Response:
         """At once where nothing works on it, else at its next checkpoint (state: stopping)."""
         run = runs.cancel(_fetch(request, pk), by=str(request.user))
+        _note(request, "cancelled", run)
         return Response(self.get_serializer(run).data)
 
 
@@ -173,6 +181,7 @@ class ResumeRun(GenericAPIView[Run]):
     @extend_schema(operation_id="runs_resume", request=None)
     def post(self, request: Request, pk: int) -> Response:
         run = runs.resume(_fetch(request, pk), by=str(request.user))
+        _note(request, "resumed", run)
         return Response(self.get_serializer(run).data)
 
 

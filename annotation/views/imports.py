@@ -15,7 +15,7 @@ from django.utils.http import content_disposition_header
 from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import access, annotation_export, importing
+from annotation import access, activity, annotation_export, importing
 from annotation.errors import Refused
 from annotation.forms.imports import LayoutForm, MappingForm, UploadForm, initial_of
 from annotation.layouts import LAYOUTS
@@ -193,6 +193,7 @@ def import_start(request: HttpRequest, pk: int) -> HttpResponse:
                 skip_bad=True,
             )
         importing.start(import_row)
+        activity.note(request.user, "started the import", import_row)  # type: ignore[arg-type]
     except Refused as refusal:
         messages.error(request, str(refusal))
     return redirect("annotation:import", pk)
@@ -207,6 +208,7 @@ def import_cancel(request: HttpRequest, pk: int) -> HttpResponse:
     except Refused as refusal:
         messages.error(request, str(refusal))
     else:
+        activity.note(request.user, "cancelled the import", import_row)  # type: ignore[arg-type]
         messages.success(request, "Cancelled. Nothing of the file was kept.")
     return redirect("annotation:imports", import_row.project_id)
 

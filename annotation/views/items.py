@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
-from annotation import access, places
+from annotation import access, activity, places
 from annotation.models import Item, Role
 
 GONE = "Somebody has taken it off the list already."
@@ -23,6 +23,7 @@ def item_release(request: HttpRequest, pk: int) -> HttpResponse:
     """Put it back: open again to people who have not had it."""
     item = _fetch(request, pk)
     if places.put_back(item.pk):
+        activity.note(request.user, "put back into its queue", item.prompt, str(item.stage))  # type: ignore[arg-type]
         messages.success(request, "Back in the queue, for people who have not skipped it.")
     else:
         messages.info(request, GONE)
@@ -34,6 +35,7 @@ def item_release(request: HttpRequest, pk: int) -> HttpResponse:
 def item_unflag(request: HttpRequest, pk: int) -> HttpResponse:
     item = _fetch(request, pk)
     if places.unflag(item.pk):
+        activity.note(request.user, "unflagged", item.prompt, str(item.stage))  # type: ignore[arg-type]
         messages.success(request, "Off the list.")
     else:
         messages.info(request, GONE)

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from annotation import access, projects, ratings
+from annotation import access, activity, projects, ratings
 from annotation.errors import Refused
 from annotation.forms import rubrics as form
 from annotation.models import Role, Stage, Submission
@@ -41,6 +41,8 @@ def rubric_edit(request: HttpRequest, pk: int) -> HttpResponse:
         stage.refresh_from_db(fields=["rubric"])
         problem = form.refuse(rows, refused)
         return _page(request, stage, rows, version(stage.rubric), problem=problem)
+    asked = ", ".join(question["title"] for question in in_force(stage.rubric))
+    activity.note(request.user, "edited the rubric of", stage, asked)  # type: ignore[arg-type]
     waits = stage.kind == Stage.Kind.RATE and stage.state == Stage.State.PAUSED and rows
     more = " The stage is paused: open it when you are ready." if waits else ""
     messages.success(request, f"The rubric is saved.{more}")

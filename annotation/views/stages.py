@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import access, markdown, pace, queue, ratings
+from annotation import access, activity, markdown, pace, queue, ratings
 from annotation import projects as acts
 from annotation.errors import Refused
 from annotation.flagged import flagged
@@ -35,6 +35,7 @@ def stage_new(request: HttpRequest, pk: int) -> HttpResponse:
         except Refused as refusal:
             form.refuse(refusal)
         else:
+            activity.note(request.user, "made the stage", stage)  # type: ignore[arg-type]
             if rates:
                 messages.info(request, f"{stage} is paused: write its questions, then open it.")
                 return redirect("annotation:rubric_edit", stage.pk)
@@ -75,6 +76,8 @@ def stage_edit(request: HttpRequest, pk: int) -> HttpResponse:
         except Refused as refusal:
             form.refuse(refusal)
         else:
+            changed = ", ".join(form.changed_data)
+            activity.note(request.user, "edited the stage", found, changed)  # type: ignore[arg-type]
             messages.success(request, "Saved.")
             return redirect("annotation:stage", pk)
     context = {"stage": found, "project": found.project, "form": form}
@@ -92,6 +95,8 @@ def stage_state(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("annotation:stage", pk)
     try:
         acts.set_state(stage=found, state=state)
+        what = "opened the stage" if state == Stage.State.OPEN else "paused the stage"
+        activity.note(request.user, what, found)  # type: ignore[arg-type]
         messages.success(request, f"{found} is {_STATES[state]}.")
     except Refused as refusal:
         messages.error(request, str(refusal))

@@ -7,9 +7,10 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import Exists, Max, OuterRef
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import access
+from annotation import access, activity
 from annotation.errors import Refused
 from annotation.models import Project, Role
 from exports import charts, chat, previews, samples, snapshots
@@ -21,6 +22,11 @@ from exports.rules import SelectionError
 
 def _fetch(request: HttpRequest, pk: int) -> Dataset:
     return access.fetch(request, Dataset.objects.select_related("workspace"), Role.LEAD, pk=pk)
+
+
+def _note(request: HttpRequest, what: str, dataset: Dataset, detail: str = "") -> None:
+    path = reverse("exports:dataset", args=[dataset.pk])
+    activity.note(request.user, what, dataset, detail, path)  # type: ignore[arg-type]
 
 
 @login_required
@@ -50,6 +56,7 @@ def dataset_new(request: HttpRequest, slug: str) -> HttpResponse:
         except SelectionError as error:
             form.refuse(error)
         else:
+            _note(request, "made the dataset", dataset)
             messages.success(request, f"{dataset} is there. Look at what the rules give.")
             return redirect("exports:dataset", dataset.pk)
     return render(request, "exports/dataset_new.html", {"form": form})
@@ -67,6 +74,7 @@ def dataset_edit(request: HttpRequest, pk: int) -> HttpResponse:
         except SelectionError as error:
             form.refuse(error)
         else:
+            _note(request, "edited the dataset", dataset, ", ".join(form.changed_data))
             messages.success(request, "Saved. Frozen versions stay as they are.")
             return redirect("exports:dataset", pk)
     return render(request, "exports/dataset_edit.html", {"dataset": dataset, "form": form})
@@ -126,6 +134,7 @@ def dataset_freeze(request: HttpRequest, pk: int) -> HttpResponse:
     except Refused as refusal:
         messages.error(request, str(refusal))
     else:
+        _note(request, "froze the dataset", found, f"version {snapshot.number}")
         messages.success(request, f"{snapshot} is being frozen.")
     return redirect("exports:dataset", pk)
 

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
-from annotation import access
+from annotation import access, activity
 from annotation.errors import Refused
 from annotation.models import Project, Role, User
 from exports.models import Dataset
@@ -29,6 +29,11 @@ def _dataset(request: HttpRequest, pk: int) -> Dataset:
 def _person(request: HttpRequest) -> User:
     assert isinstance(request.user, User)
     return request.user
+
+
+def _note(user: User, what: str, run: Run) -> None:
+    """Into the workspace's activity."""
+    activity.note(user, what, run, run.recipe, reverse("training:run", args=[run.pk]))
 
 
 def _gone(request: HttpRequest, url: str) -> HttpResponse:
@@ -138,6 +143,7 @@ def start(request: HttpRequest, pk: int) -> HttpResponse:
         report = preflight_report.shown(found) if found else None
         shown = "" if report else str(error)
         return _panel(request, dataset, form=form, refusal=shown, report=report, status=422)
+    _note(_person(request), "started", run)
     return _gone(request, reverse("training:run", args=[run.pk]))
 
 
@@ -150,12 +156,14 @@ def rlhf(request: HttpRequest, pk: int) -> HttpResponse:
     if not form.is_valid():
         return _panel(request, dataset, rlhf=form, status=422)
     try:
-        *_, last = runs.queue_rlhf(
+        *before, last = runs.queue_rlhf(
             workspace=dataset.workspace, user=_person(request), **form.arguments()
         )
     except (Refused, ConfigError) as error:
         form.add_error(None, str(error))
         return _panel(request, dataset, rlhf=form, status=422)
+    for run in [*before, last]:
+        _note(_person(request), "started", run)
     return _gone(request, reverse("training:run", args=[last.pk]))
 
 
@@ -167,6 +175,7 @@ def get_model(request: HttpRequest, slug: str) -> HttpResponse:
     run = runs.get_model(workspace=workspace, user=_person(request))
     if run.workspace_id != workspace.pk:
         return _gone(request, reverse("training:runs", args=[slug]))
+    _note(_person(request), "started", run)
     return _gone(request, reverse("training:run", args=[run.pk]))
 
 
@@ -199,4 +208,5 @@ def project_answer(request: HttpRequest, pk: int) -> HttpResponse:
     except Refused as error:
         form.add_error(None, str(error))
         return _project_panel(request, project, form, status=422)
+    _note(_person(request), "started", run)
     return _gone(request, reverse("training:run", args=[run.pk]))

@@ -5,9 +5,10 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from annotation import access
+from annotation import access, activity
 from annotation.errors import Refused
 from annotation.models import Role, User
 from training import answers, reports
@@ -68,12 +69,18 @@ def run_log(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "training/_run_log.html", {"run": found, "log": reports.log_tail(found)})
 
 
+def _note(request: HttpRequest, what: str, run: Run) -> None:
+    page = reverse("training:run", args=[run.pk])
+    activity.note(request.user, what, run, run.recipe, page)  # type: ignore[arg-type]
+
+
 @login_required
 @require_POST
 def run_cancel(request: HttpRequest, pk: int) -> HttpResponse:
     found = _run(request, pk)
     try:
         acts.cancel(found, by=str(request.user))
+        _note(request, "cancelled", found)
         messages.info(request, "It stops as soon as it has saved a checkpoint."
                       if not found.has_ended else "It is cancelled.")  # fmt: skip
     except Refused as error:
@@ -87,6 +94,7 @@ def run_resume(request: HttpRequest, pk: int) -> HttpResponse:
     found = _run(request, pk)
     try:
         acts.resume(found, by=str(request.user))
+        _note(request, "resumed", found)
         messages.success(request, "It is queued again.")
     except Refused as error:
         messages.error(request, str(error))
@@ -103,6 +111,7 @@ def run_answer(request: HttpRequest, pk: int) -> HttpResponse:
     if form.is_valid():
         try:
             made = answers.queue_answers(model=found, user=request.user, **form.cleaned_data)
+            _note(request, "started", made)
             return redirect("training:run", made.pk)
         except Refused as error:
             form.add_error(None, str(error))
