@@ -9,6 +9,7 @@ from statistics import median
 from django.core.cache import cache
 from django.utils import timezone
 
+from annotation import zones
 from annotation.models import Stage, Submission, User
 
 DAYS = 14
@@ -54,7 +55,7 @@ class Here:
 
 
 def mine(user: User) -> Pace:
-    """What the person handed in on each of the last days, wherever it was."""
+    """What the person handed in on each of their last days, wherever it was."""
     key = f"pace:{user.pk}"
     known: Pace | None = cache.get(key)
     if known is None:
@@ -64,7 +65,7 @@ def mine(user: User) -> Pace:
 
 
 def _mine(user: User) -> Pace:
-    today = timezone.localdate()
+    zone, today = zones.of(user), zones.today(user)
     days = {today - timedelta(days=ago): (0, 0) for ago in range(DAYS - 1, -1, -1)}
     # By number first: that reads the index alone, where the rows hold long texts.
     turns = Submission.objects.filter(user=user, state__in=HANDED_IN)
@@ -73,7 +74,7 @@ def _mine(user: User) -> Pace:
     rows = Submission.objects.filter(pk__in=latest, submitted__gte=since)
     times = []
     for when, seconds in rows.values_list("submitted", "active_seconds"):
-        day = timezone.localdate(when)
+        day = timezone.localdate(when, zone)
         if day in days:
             items, before = days[day]
             days[day] = (items + 1, before + seconds)

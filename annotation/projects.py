@@ -259,3 +259,11 @@ def assign(*, stage: Stage, people: Iterable[User] | None) -> None:
     stage.seats.exclude(user__in=chosen).update(assigned=False)
     for person in chosen:
         Seat.objects.update_or_create(stage=stage, user=person, defaults={"assigned": True})
+
+
+@transaction.atomic
+def hand_seats_over(*, workspace: Workspace, user: User, to: User) -> None:
+    """`to` works wherever `user` was chosen to work. Seats keep what was done from them."""
+    seats = Seat.objects.filter(stage__project__workspace=workspace, user=user, assigned=True)
+    for stage in Stage.objects.filter(seats__in=seats, open_to_all=False):
+        Seat.objects.update_or_create(stage=stage, user=to, defaults={"assigned": True})

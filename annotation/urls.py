@@ -15,6 +15,7 @@ from annotation.views import (
     people,
     projects,
     prompts,
+    quality,
     review,
     rubrics,
     stages,
@@ -91,6 +92,12 @@ urlpatterns: list[URLPattern] = [
     path("items/<int:pk>/gold/end/", adjudication.item_gold_end, name="item_gold_end"),
     path("prompts/<int:pk>/comments/", comments.comment_new, name="comment_new"),
     path("comments/<int:pk>/withdraw/", comments.comment_withdraw, name="comment_withdraw"),
+    # What people agree on in a stage, and how each of them stands
+    path("stages/<int:pk>/quality/", quality.quality, name="quality"),
+    path("stages/<int:pk>/quality/measure/", quality.quality_measure, name="quality_measure"),
+    path("stages/<int:pk>/people/", quality.rater, name="rater"),
+    path("stages/<int:pk>/people/<int:user>/", quality.person, name="person"),
+    path("stages/<int:pk>/gold/", quality.gold, name="gold"),
     # What a person did in a stage
     path("stages/<int:pk>/turns/", turns.turns, name="turns"),
     path("turns/<int:pk>/", turns.turn, name="turn"),

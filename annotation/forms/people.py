@@ -9,7 +9,8 @@ from django.contrib.auth.password_validation import (
     validate_password,
 )
 
-from annotation.models import Role, User, Workspace
+from annotation import leave, zones
+from annotation.models import Membership, Role, Stage, User, Workspace
 
 
 class LoginForm(AuthenticationForm):
@@ -94,9 +95,58 @@ class NewPersonForm(forms.Form):
 
 
 class AccountForm(forms.ModelForm):
+    timezone = forms.ChoiceField(
+        label="Time zone",
+        required=False,
+        choices=lambda: [("", "the server's"), *((name, name) for name in zones.names())],
+        help_text="Days, hours and your pace are shown in it.",
+    )
+
     class Meta:
         model = User
-        fields = ["name"]
+        fields = ["name", "timezone"]
+
+
+class LeaveForm(forms.ModelForm):
+    """Both days included; dates as browsers send them."""
+
+    class Meta:
+        model = Membership
+        fields = ["away_from", "away_until"]
+        labels = {"away_from": "From", "away_until": "To, that day included"}
+        help_texts = {"away_until": "Empty: until further notice."}
+        widgets = {
+            name: forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"})
+            for name in ("away_from", "away_until")
+        }
+
+
+class _Person(forms.ModelChoiceField):
+    def label_from_instance(self, obj: Any) -> str:
+        return f"{obj} · {obj.email}" if obj.name else obj.email
+
+
+class HandOverForm(forms.Form):
+    """To whom, and of which stage."""
+
+    stage = forms.ModelChoiceField(
+        queryset=Stage.objects.none(), required=False, empty_label="all stages"
+    )
+    to = _Person(
+        queryset=User.objects.none(),
+        required=False,
+        label="To",
+        empty_label="back to the queue, for whoever comes",
+    )
+
+    def __init__(self, *args: Any, member: Membership, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        others = member.workspace.memberships.filter(is_active=True).exclude(pk=member.pk)
+        here = [each.user_id for each in others.select_related("user") if not leave.is_away(each)]
+        people = User.objects.filter(pk__in=here, is_active=True).order_by("name")
+        stages = Stage.objects.filter(project__workspace=member.workspace)
+        self.fields["to"].queryset = people  # type: ignore[attr-defined]
+        self.fields["stage"].queryset = stages  # type: ignore[attr-defined]
 
 
 class TokenForm(forms.Form):

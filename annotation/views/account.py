@@ -9,15 +9,22 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
+from annotation import leave
 from annotation import people as acts
-from annotation.forms.people import AccountForm, TokenForm
-from annotation.models import ApiToken
+from annotation.forms.people import AccountForm, LeaveForm, TokenForm
+from annotation.models import ApiToken, Membership
 
 
 def _page(request: HttpRequest, **context: Any) -> HttpResponse:
     context.setdefault("form", AccountForm(instance=request.user))
     context.setdefault("token_form", TokenForm())
     context["tokens"] = ApiToken.objects.filter(user=request.user.pk, revoked=None).order_by("-pk")
+    context["leaves"] = [
+        (member, leave.said(member), LeaveForm(instance=member, prefix=str(member.pk)))
+        for member in Membership.objects.filter(user=request.user.pk, is_active=True)
+        .select_related("workspace", "user")
+        .order_by("pk")
+    ]
     wrong = context["form"].errors or context["token_form"].errors
     return render(request, "annotation/account.html", context, status=400 if wrong else 200)
 

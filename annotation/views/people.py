@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import access
+from annotation import access, activity, claims, leave
 from annotation import people as acts
 from annotation.errors import Refused
 from annotation.forms.people import InviteForm, NewPersonForm, RoleForm, WorkspaceForm
@@ -32,7 +32,17 @@ def _page(request: HttpRequest, workspace: Workspace, **context: Any) -> HttpRes
     members = workspace.memberships.select_related("user").order_by(
         "-is_active", "-role", "user__name"
     )
-    rows = [(member, acts.may_manage(role, member)) for member in members]
+    holds = claims.counts(workspace, [member.user_id for member in members])
+    rows = [
+        {
+            "member": member,
+            "mine": acts.may_manage(role, member),
+            "leave": leave.said(member),
+            "away": leave.is_away(member),
+            "holds": holds.get(member.user_id, 0),
+        }
+        for member in members
+    ]
     invitations = workspace.invitations.filter(accepted=None, revoked=None).order_by("-pk")
     context.setdefault("form", InviteForm(roles=given))
     context |= {"rows": rows, "roles": given, "invitations": invitations}
@@ -55,6 +65,7 @@ def workspace_new(request: HttpRequest) -> HttpResponse:
         except Refused as refusal:
             form.add_error("slug", str(refusal))
         else:
+            activity.note(request.user, "made the workspace", workspace)  # type: ignore[arg-type]
             messages.success(request, f"{workspace} is there. Now make its first project.")
             return redirect("annotation:workspace", workspace.slug)
     return render(request, "annotation/workspace_new.html", {"form": form})
@@ -80,6 +91,8 @@ def invite(request: HttpRequest, slug: str) -> HttpResponse:
         except Refused as refusal:
             form.add_error("email", str(refusal))
         else:
+            said = f"as {invitation.get_role_display()}"
+            activity.note(request.user, "invited", invitation, said)  # type: ignore[arg-type]
             link = request.build_absolute_uri(path)
             return _page(request, workspace, link=link, link_for=invitation)
     return _page(request, workspace, form=form)
@@ -92,6 +105,7 @@ def invitation_revoke(request: HttpRequest, pk: int) -> HttpResponse:
     invitation = access.fetch(request, rows, Role.LEAD, pk=pk)
     try:
         acts.revoke(invitation=invitation, by=_actor(request))
+        activity.note(request.user, "withdrew the invitation of", invitation)  # type: ignore[arg-type]
         messages.success(request, f"The link for {invitation.email} opens nothing any more.")
     except Refused as refusal:
         messages.error(request, str(refusal))
@@ -113,31 +127,9 @@ def member_role(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("annotation:people", member.workspace.slug)
     try:
         acts.change_role(membership=member, by=_actor(request), **form.cleaned_data)
-        messages.success(request, f"{member.user} is {member.get_role_display()} now.")
-    except Refused as refusal:
-        messages.error(request, str(refusal))
-    return redirect("annotation:people", member.workspace.slug)
-
-
-@login_required
-@require_POST
-def member_deactivate(request: HttpRequest, pk: int) -> HttpResponse:
-    member = _member(request, pk)
-    try:
-        acts.deactivate(membership=member, by=_actor(request))
-        messages.success(request, f"{member.user} is out. What they did stays.")
-    except Refused as refusal:
-        messages.error(request, str(refusal))
-    return redirect("annotation:people", member.workspace.slug)
-
-
-@login_required
-@require_POST
-def member_reactivate(request: HttpRequest, pk: int) -> HttpResponse:
-    member = _member(request, pk)
-    try:
-        acts.reactivate(membership=member, by=_actor(request))
-        messages.success(request, f"{member.user} is back.")
+        now = member.get_role_display()
+        activity.note(request.user, "changed the role of", member, f"now {now}")  # type: ignore[arg-type]
+        messages.success(request, f"{member.user} is {now} now.")
     except Refused as refusal:
         messages.error(request, str(refusal))
     return redirect("annotation:people", member.workspace.slug)
@@ -155,6 +147,7 @@ def member_reset(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, str(refusal))
         return redirect("annotation:people", member.workspace.slug)
     link = request.build_absolute_uri(path)
+    activity.note(request.user, "made a password link for", member)  # type: ignore[arg-type]
     days = settings.PASSWORD_RESET_TIMEOUT // 86_400
     return _page(request, member.workspace, link=link, reset_for=member.user, days=days)
 

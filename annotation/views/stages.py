@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import access, activity, markdown, pace, queue, ratings
+from annotation import access, activity, markdown, pace, queue, ratings, review_page
 from annotation import projects as acts
 from annotation.errors import Refused
 from annotation.flagged import flagged
@@ -49,6 +49,9 @@ def stage_new(request: HttpRequest, pk: int) -> HttpResponse:
 def stage(request: HttpRequest, pk: int) -> HttpResponse:
     found = _fetch(request, pk, Role.REVIEWER)
     seats = list(found.seats.select_related("user").order_by("-submitted", "user__name"))
+    away = leave.away(found.workspace)
+    for seat in seats:
+        seat.away = away.get(seat.user_id, "")  # type: ignore[attr-defined]
     if request.role >= Role.LEAD:  # type: ignore[attr-defined]  # a person's pace is private
         paces = pace.here(found)
         for seat in seats:
@@ -61,6 +64,7 @@ def stage(request: HttpRequest, pk: int) -> HttpResponse:
         "seats": seats,
         "flagged": flagged(found),
         "ratings": ratings.report(found),
+        "to_review": review_page.waiting(found, request.user),  # type: ignore[arg-type]
     }
     return render(request, "annotation/stage.html", context)
 
