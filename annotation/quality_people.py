@@ -1,0 +1,215 @@
+"""How each annotator's work stands beside the others', the known answers and the decisions. Pure.
+
+Nothing here ranks people: each figure has its interval, and what it takes to be marked is a rule
+that the page states (quality_marks.py)."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+from statistics import median
+from typing import Any
+
+from annotation.gold_score import score
+from annotation.quality_data import Data, Rater, Turn
+from annotation.quality_questions import Question, by_chance, canonical, likeness
+
+QUICK = 4  # too fast: under a quarter of the usual time of an item …
+AT_LEAST = 2.0  # … and under it in any case, seconds
+Z = 1.96  # 95 %
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share or a mean with its 95 % interval, over `n` things."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(slots=True)
+class Person:
+    """`agreement`: with the others, chance-corrected: 1 always the same, 0 as good as chance.
+    `gold`, `decided`: how well they met the known answers and the lead's decisions. `fast`: share
+    of submissions that took too little time. `first`: how often the answer that was shown first
+    came out on top, `expected`: how often it would by chance; `ties`: how often the best place was
+    shared."""
+
+    rater: Rater
+    submissions: int = 0
+    seconds: int = 0
+    typical: int | None = None  # seconds, the median
+    agreement: Share | None = None
+    questions: dict[str, Share] = field(default_factory=dict)
+    gold: Share | None = None
+    decided: Share | None = None
+    reviews: dict[str, int] = field(default_factory=dict)
+    accepted: Share | None = None
+    fast: Share | None = None
+    first: Share | None = None
+    expected: float = 0.5
+    ties: Share | None = None
+
+
+def people(data: Data, asked: Sequence[Question]) -> list[Person]:
+    """All who handed something in, the busiest first."""
+    by_rater: dict[Rater, list[Turn]] = defaultdict(list)
+    for turn in data.turns:
+        by_rater[turn.rater].append(turn)
+    gold: dict[Rater, list[Turn]] = defaultdict(list)
+    for turn in data.gold:
+        gold[turn.rater].append(turn)
+    agreed = agreement(asked)
+    usual = usual_seconds(by_rater)
+    found = []
+    for rater in {*by_rater, *gold}:
+        turns = by_rater.get(rater, [])
+        person = Person(rater, len(turns) + len(gold.get(rater, [])))
+        person.agreement, person.questions = agreed.get(rater, (None, {}))
+        _time(person, [*turns, *gold.get(rater, [])], usual)
+        _habits(person, turns, data)
+        person.gold = _mean(
+            score(data.answers[turn.item], turn.said)
+            for turn in gold.get(rater, [])
+            if turn.item in data.answers
+        )
+        person.decided = _mean(_decided(turn, data) for turn in turns if turn.item in data.decided)
+        person.reviews = data.reviews.get(rater, {})
+        looked = sum(person.reviews.values())
+        person.accepted = wilson(person.reviews.get("accept", 0), looked) if looked else None
+        found.append(person)
+    return sorted(found, key=lambda person: (-person.submissions, str(person.rater)))
+
+
+def wilson(hits: float, n: int, z: float = Z) -> Share:
+    """A share with Wilson's score interval (Wilson 1927); `hits` may be a sum of parts."""
+    share = hits / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return Share(share, max(middle - half, 0.0), min(middle + half, 1.0), n)
+
+
+def _mean(scores: Iterable[float | None]) -> Share | None:
+    known = [each for each in scores if each is not None]
+    return wilson(min(sum(known), len(known)), len(known)) if known else None
+
+
+def _decided(turn: Turn, data: Data) -> float | None:
+    """Their own was chosen: 1; a text that was not: 0; else how near it comes to the decision."""
+    chosen, content = data.decided[turn.item]
+    if chosen == turn.pk and turn.said is turn.counts:
+        return 1.0
+    if content.get("order") or content.get("ratings"):
+        return score(content, turn.said)
+    return 0.0
+
+
+def usual_seconds(by_rater: Mapping[Rater, Sequence[Turn]]) -> float | None:
+    """The usual time of an item here: the median of the annotators' medians, so that one who does
+    very much does not set it. None where no time is known, as of imported work."""
+    medians = []
+    for turns in by_rater.values():
+        taken = [turn.seconds for turn in turns if turn.seconds]
+        if taken:
+            medians.append(median(taken))
+    return median(medians) if medians else None
+
+
+def _time(person: Person, turns: Sequence[Turn], usual: float | None) -> None:
+    if usual is None or isinstance(person.rater, str):
+        return
+    times = [turn.seconds for turn in turns]
+    person.seconds = sum(times)
+    taken = [seconds for seconds in times if seconds]
+    person.typical = round(median(taken)) if taken else None
+    limit = max(usual / QUICK, AT_LEAST)
+    person.fast = wilson(sum(seconds < limit for seconds in times), len(times)) if times else None
+
+
+def _habits(person: Person, turns: Sequence[Turn], data: Data) -> None:
+    """Of comparisons: is it the first one shown that wins, and are ties used? The order is drawn
+    for users only: imported rankings were made who knows how."""
+    compared = tied = won = 0
+    expected = 0.0
+    for turn in turns:
+        answers = data.candidates.get(turn.item) or turn.shown
+        order = canonical(turn.said["order"], answers) if turn.said.get("order") else None
+        if order is None or not turn.shown:
+            continue
+        compared += 1
+        if len(order[0]) > 1:
+            tied += 1
+        else:
+            won += answers[order[0][0]] == turn.shown[0]
+            expected += 1 / len(turn.shown)
+    if compared:
+        person.ties = wilson(tied, compared)
+    if compared > tied and not isinstance(person.rater, str):
+        person.first = wilson(won, compared - tied)
+        person.expected = expected / (compared - tied)
+
+
+def agreement(asked: Sequence[Question]) -> dict[Rater, tuple[Share | None, dict[str, Share]]]:
+    """Each annotator's agreement with all others together, and question by question.
+
+    Over the units that they share with others: the mean likeness to the others' answers, less what
+    chance gives, over the most there is beyond chance (as Cohen's kappa, the others taken
+    together). Its interval by the delta method over items: what was said about one item is not
+    independent."""
+    sums: dict[Rater, dict[str, dict[int, list[float]]]] = defaultdict(dict)
+    for question in asked:
+        alike = likeness(question)
+        heard: dict[Rater, list[tuple[int, Any, float, int]]] = defaultdict(list)
+        others: dict[Rater, Counter[Any]] = defaultdict(Counter)
+        for (item, _), values in question.units.items():
+            if len(values) < 2:
+                continue
+            for rater, mine in values.items():
+                parts = []
+                for other, theirs in values.items():
+                    if other != rater:
+                        part = alike(mine, theirs)
+                        if part is not None:
+                            parts.append(part)
+                            others[rater][theirs] += 1
+                if parts:
+                    heard[rater].append((item, mine, sum(parts) / len(parts), len(parts)))
+        for rater, said in heard.items():
+            mine_all = Counter(mine for _, mine, _, _ in said)
+            chance = by_chance(question, mine_all, others[rater])
+            if chance > 1 - 1e-9:
+                continue  # everybody says the same always: nothing can be told
+            items: dict[int, list[float]] = {}
+            for item, _, likely, _ in said:
+                pair = items.setdefault(item, [0.0, 0.0])
+                pair[0] += likely - chance
+                pair[1] += 1 - chance
+            sums[rater][question.key] = items
+    return {rater: _put_together(each) for rater, each in sums.items()}
+
+
+def _put_together(
+    each: Mapping[str, dict[int, list[float]]],
+) -> tuple[Share | None, dict[str, Share]]:
+    total: dict[int, list[float]] = {}
+    for items in each.values():
+        for item, (above, most) in items.items():
+            pair = total.setdefault(item, [0.0, 0.0])
+            pair[0] += above
+            pair[1] += most
+    questions = {key: share for key, items in each.items() if (share := ratio(items.values()))}
+    return ratio(total.values()), questions
+
+
+def ratio(pairs: Iterable[Sequence[float]]) -> Share | None:
+    """Sum over sum, with the interval of a ratio of means over independent pairs."""
+    known = list(pairs)
+    below = sum(most for _, most in known)
+    if len(known) < 2 or below <= 0:
+        return None
+    value = sum(above for above, _ in known) / below
+    spread = sum((above - value * most) ** 2 for above, most in known)
+    half = Z * sqrt(spread * len(known) / (len(known) - 1)) / below
+    return Share(value, max(value - half, -1.0), min(value + half, 1.0), len(known))
