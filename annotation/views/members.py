@@ -81,8 +81,8 @@ def member_leave(request: HttpRequest, pk: int) -> HttpResponse:
             form.add_error(refusal.field, str(refusal))
     if form.errors:
         if from_account:
-            wrong = " ".join(text for texts in form.errors.values() for text in texts)
-            messages.error(request, wrong)
+            wrong = [str(text) for texts in form.errors.values() for text in texts]
+            messages.error(request, " ".join(wrong))
             return redirect("annotation:account")
         return _page(request, _fetch(request, pk), leave_form=form)
     said = leave.said(found) or "not away"

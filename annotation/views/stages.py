@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import access, activity, markdown, pace, queue, ratings, review_page
+from annotation import access, activity, leave, markdown, pace, queue, ratings, review_page
 from annotation import projects as acts
 from annotation.errors import Refused
 from annotation.flagged import flagged

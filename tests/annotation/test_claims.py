@@ -211,9 +211,7 @@ def test_a_day_of_leave_is_a_day_where_they_are(cast, zone: str, today: str) -> 
 
 def test_leave_ends_after_it_begins(cast) -> None:
     with pytest.raises(Refused, match="before the first"):
-        leave.set_leave(
-            membership=member(cast.ana), first=date(2026, 5, 2), last=date(2026, 5, 1)
-        )
+        leave.set_leave(membership=member(cast.ana), first=date(2026, 5, 2), last=date(2026, 5, 1))
     with pytest.raises(Refused, match="from which day"):
         leave.set_leave(membership=member(cast.ana), first=None, last=date(2026, 5, 1))
 
