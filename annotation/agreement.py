@@ -6,6 +6,7 @@ A unit is what several raters judged, {rater: value}; a value of None (or NaN) i
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any, Literal, get_args
 
@@ -51,7 +52,7 @@ def krippendorff_alpha(units: Sequence[Unit], metric: Metric = "nominal") -> Agr
     if len(set(values)) < 2:
         return Agreement(None, None, None, len(sizes), len(raters), pairs)
     patterns = _Patterns.of(values, np.array(sizes), metric)
-    value = patterns.alpha(patterns.counts.astype(float))
+    value = float(patterns.alpha(patterns.counts[None, :].astype(float))[0])
     low, high = interval(patterns.counts, patterns.alpha)
     return Agreement(value, low, high, len(sizes), len(raters), pairs)
 
@@ -69,7 +70,6 @@ class _Patterns:
     cells: Whole
     sizes: Whole
     counts: Whole
-    apart: Numbers  # observed disagreement of each pattern (unused where it hangs on the ranks)
 
     @classmethod
     def of(cls, values: list[Any], sizes: Whole, metric: Metric) -> "_Patterns":
@@ -85,45 +85,50 @@ class _Patterns:
             kept.append(different.ravel())
             kept_sizes.append(np.full(len(different), size))
             counts.append(many)
-        patterns = cls(
+        return cls(
             metric,
             labels,
             np.concatenate(kept),
             np.concatenate(kept_sizes),
             np.concatenate(counts),
-            np.zeros(0),
         )
-        if metric == "nominal":
-            apart = patterns._unlike()
-        elif metric == "interval":
-            apart = patterns._spread(patterns._scores())
-        else:
-            return patterns
-        object.__setattr__(patterns, "apart", apart)
-        return patterns
 
-    def alpha(self, weights: Numbers) -> float:
-        """1 - observed / expected disagreement, with so many units of each pattern."""
-        ratings = np.bincount(self.cells, np.repeat(weights, self.sizes), len(self.labels))
-        total = ratings.sum()
-        if np.count_nonzero(ratings) < 2:
-            return float("nan")
+    def alpha(self, weights: Numbers) -> Numbers:
+        """1 - observed / expected disagreement, for each row of numbers of units by pattern; NaN
+        where one value is all there is."""
+        order, first = self._by_label
+        ratings = np.add.reduceat(np.repeat(weights, self.sizes, axis=1)[:, order], first, axis=1)
+        total = ratings.sum(1)
         if self.metric == "nominal":
-            apart, expected = self.apart, total**2 - ratings @ ratings
+            apart, expected = self._fixed, total**2 - (ratings**2).sum(1)
         else:
-            ordinal = self.metric == "ordinal"
-            at = np.cumsum(ratings) - ratings / 2 if ordinal else self._scores()
-            at = at - ratings @ at / total
-            apart = self._spread(at) if ordinal else self.apart
-            expected = 2 * (total * (ratings @ at**2) - (ratings @ at) ** 2)
-        return float(1 - (weights @ apart) * (total - 1) / expected)
+            if self.metric == "interval":
+                apart, at = self._fixed, self._scores[None, :]
+            else:
+                at = np.cumsum(ratings, axis=1) - ratings / 2
+                apart = self._spread(at)
+            at = at - ((ratings * at).sum(1) / total)[:, None]
+            expected = 2 * total * (ratings * at**2).sum(1)
+        observed = (weights * apart).sum(1) * (total - 1)
+        mixed = np.count_nonzero(ratings, axis=1) > 1
+        undefined = np.full(len(weights), np.nan)
+        return 1 - np.divide(observed, expected, out=undefined, where=mixed)
 
+    @cached_property
+    def _by_label(self) -> tuple[Whole, Whole]:
+        """The cells sorted by label, and where each label begins (each has a cell)."""
+        order = np.argsort(self.cells, kind="stable")
+        return order, np.searchsorted(self.cells[order], np.arange(len(self.labels)))
+
+    @cached_property
+    def _fixed(self) -> Numbers:
+        """The observed disagreement of each pattern, where it does not hang on all ratings."""
+        return self._unlike() if self.metric == "nominal" else self._spread(self._scores[None, :])
+
+    @cached_property
     def _scores(self) -> Numbers:
         scores = np.array(self.labels, float)
         return scores - scores.mean()  # no digits lost to a large common part
-
-    def _starts(self) -> Whole:
-        return np.cumsum(self.sizes) - self.sizes
 
     def _unlike(self) -> Numbers:
         """Of each pattern: ordered pairs of ratings that differ, over ratings less one."""
@@ -133,11 +138,14 @@ class _Patterns:
         return self.sizes - same / (self.sizes - 1)
 
     def _spread(self, at: Numbers) -> Numbers:
-        """Of each pattern: squared distances over ordered pairs of ratings, over ratings less one:
-        2m times the squared distances from the unit's own mean, over m - 1."""
-        mean = np.add.reduceat(at[self.cells], self._starts()) / self.sizes
-        away = at[self.cells] - np.repeat(mean, self.sizes)
-        return 2 * self.sizes * np.add.reduceat(away**2, self._starts()) / (self.sizes - 1)
+        """Of each pattern, where the labels lie `at` (in rows): squared distances over ordered
+        pairs of ratings, over ratings less one. That is 2m times the squared distances from the
+        unit's own mean, over m - 1."""
+        starts = np.cumsum(self.sizes) - self.sizes
+        cells = at[:, self.cells]
+        mean = np.add.reduceat(cells, starts, axis=1) / self.sizes
+        away = (cells - np.repeat(mean, self.sizes, axis=1)) ** 2
+        return 2 * self.sizes * np.add.reduceat(away, starts, axis=1) / (self.sizes - 1)
 
 
 def _unique_rows(rows: Whole, base: int) -> tuple[Whole, Whole]:

@@ -14,15 +14,17 @@ from numpy.typing import NDArray
 SEED = 4
 MOST, FEWEST = 1_000, 200  # resamples
 WORK = 20_000_000  # patterns drawn in all: beyond it, fewer resamples
+BATCH = 100_000  # patterns at a time
 Numbers = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """`value` is None where it cannot be said: nobody judged the same unit (`units` is 0), or all
-    ratings are the same, so that chance cannot be told from agreement. `low`, `high`: its 95 %
-    interval. `units`, `raters`, `pairs` (of ratings): those that went into it."""
+    """`value` is None where it cannot be said: nobody judged the same unit (then `units` is 0), or
+    nobody made a difference (all ratings the same, all answers tied), so that agreement cannot be
+    told from chance. `low`, `high`: its 95 % interval, None where there is too little to say.
+    `units`, `raters`, `pairs` (of ratings of the same unit): those that went into it."""
 
     value: float | None
     low: float | None
@@ -37,16 +39,17 @@ def is_given(value: Any) -> bool:
 
 
 def interval(
-    counts: Whole, statistic: Callable[[Numbers], float]
+    counts: Whole, statistic: Callable[[Numbers], Numbers]
 ) -> tuple[float | None, float | None]:
-    """From `counts` (units of each pattern) and the statistic of such counts (NaN where it is
-    undefined): the middle 95 % of the resamples. None with fewer than two units, or where the
-    statistic is undefined in more than half of the resamples."""
+    """The middle 95 % of what `statistic` gives for resamples of units, of which `counts` holds how
+    many there are of each pattern. It gets such counts in rows and answers with a value a row,
+    NaN where it is undefined. None with fewer than two units, or where more than half of the
+    resamples leave the statistic undefined."""
     units = int(counts.sum())
     if units < 2:
         return None, None
     times = max(FEWEST, min(MOST, WORK // len(counts)))
-    draws = np.fromiter(map(statistic, _resamples(counts, units, times)), float, times)
+    draws = np.concatenate([statistic(rows) for rows in _resamples(counts, units, times)])
     draws = draws[~np.isnan(draws)]
     if 2 * len(draws) < times:
         return None, None
@@ -57,10 +60,13 @@ def interval(
 def _resamples(counts: Whole, units: int, times: int) -> Iterator[Numbers]:
     random = np.random.default_rng(SEED)
     patterns = len(counts)
+    at_once = max(1, BATCH // patterns)
+    sizes = [min(at_once, times - begun) for begun in range(0, times, at_once)]
     if 20 * patterns < units:
-        yield from random.multinomial(units, counts / units, size=times).astype(float)
+        for size in sizes:
+            yield random.multinomial(units, counts / units, size=size).astype(float)
         return
     owner = np.repeat(np.arange(patterns), counts)  # cheaper when most units are one of a kind
-    for _ in range(times):
-        drawn = owner[random.integers(units, size=units)]
-        yield np.bincount(drawn, minlength=patterns).astype(float)
+    for size in sizes:
+        drawn = [owner[random.integers(units, size=units)] for _ in range(size)]
+        yield np.array([np.bincount(each, minlength=patterns) for each in drawn], float)

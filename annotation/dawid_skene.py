@@ -9,7 +9,7 @@ import numpy as np
 from annotation.bootstrap import Numbers, Whole, is_given
 
 ROUNDS = 500
-SETTLED = 1e-12  # the log-likelihood's relative gain in a round, below which it has settled
+SETTLED = 1e-9  # the largest change of a probability in a round, below which it has settled
 SAME = 1e-6  # labels whose probabilities are nearer to each other are a tie
 
 
@@ -35,7 +35,7 @@ def dawid_skene(
     fit = _round(told, shares / shares.sum(1, keepdims=True))
     for done in range(1, rounds):
         before, fit = fit, _round(told, fit.probabilities)
-        if fit.log_likelihood - before.log_likelihood <= SETTLED * abs(fit.log_likelihood):
+        if np.abs(fit.probabilities - before.probabilities).max() <= SETTLED:
             return _result(told, fit, done + 1, True)
     return _result(told, fit, rounds, False)
 

@@ -12,7 +12,7 @@ from annotation.bootstrap import Numbers
 Order = Sequence[Sequence[Hashable]]
 PRIOR = 0.1
 SAME = 1e-7  # strengths that are nearer to each other are a tie
-STEPS, SETTLED = 100, 1e-12
+STEPS, SETTLED = 100, 1e-11  # the latter as a share of the most wins
 
 
 def borda(orders: Iterable[Order]) -> dict[str, Any]:
@@ -83,9 +83,9 @@ def _strengths(
 ) -> dict[str, Any]:
     """`choices`: how often (all there was, those that were chosen from it)."""
     place = {answer: number for number, answer in enumerate(answers)}
-    won = np.full(len(answers), prior * (len(answers) - 1))
+    won = np.full(len(answers), prior * (len(answers) - 1), float)
     chosen: dict[frozenset[Any], float] = {}  # of what, how many times
-    beats = np.full((len(answers), len(answers)), prior)
+    beats = np.full((len(answers), len(answers)), prior, float)
     for (offered, group), many in choices.items():
         chosen[offered] = chosen.get(offered, 0) + many * len(group)
         for answer in group:
@@ -121,20 +121,15 @@ def _likeliest(won: Numbers, member: Numbers, times: Numbers) -> tuple[Numbers, 
     for _ in range(STEPS):
         slope = won - times @ share
         if not len(won) or np.abs(slope).max() <= SETTLED * max(1.0, won.max()):
-            return strength, True
+            return strength - strength.mean() if len(won) else strength, True
         curve = np.diag(times @ share) - share.T @ (times[:, None] * share)
         # Strengths are known up to a common part: adding 1 everywhere fixes it at a mean of 0.
         step = np.linalg.solve(curve + 1.0, slope)
-        for _ in range(40):
-            new_share, new_height = chances(strength + step)
-            if new_height >= height:
-                break
+        rounding = 1e-12 * (1 + abs(height))
+        while (after := chances(strength + step))[1] < height - rounding:
             step = step / 2
-        else:
-            break
-        strength, share, height = strength + step, new_share, new_height
-    strength = strength - strength.mean()
-    return strength, bool(np.abs(won - times @ share).max() <= 1e-9 * max(1.0, won.max()))
+        strength, (share, height) = strength + step, after
+    return strength - strength.mean(), False
 
 
 def _all_reach_all(beats: Numbers) -> bool:

@@ -129,9 +129,10 @@ class _Pairs:
         # A unit is known by its sum and its pairs: as one complex number they sort together.
         kinds, many = np.unique(sums + 1j * pairs, return_counts=True)
 
-        def mean(weights: Numbers) -> float:
-            return float((weights @ kinds.real) / (weights @ kinds.imag))
+        def mean(weights: Numbers) -> Numbers:
+            return (weights @ kinds.real) / (weights @ kinds.imag)
 
         low, high = interval(many, mean)
         total = int(counts.sum())
-        return Agreement(mean(many.astype(float)), low, high, len(sums), len(raters), total)
+        mean_of_all = float(value[counts].mean())
+        return Agreement(mean_of_all, low, high, len(sums), len(raters), total)
