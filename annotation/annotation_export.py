@@ -9,7 +9,17 @@ from typing import Any
 
 import orjson
 
-from annotation.models import Project, Prompt, Ranking, Response, Submission
+from annotation.models import (
+    Adjudication,
+    Comment,
+    Gold,
+    Project,
+    Prompt,
+    Ranking,
+    Response,
+    Review,
+    Submission,
+)
 
 RANGE = 500  # prompts at a time
 # What somebody holds or has let go of is no annotation yet.
@@ -26,10 +36,14 @@ def lines(project: Project) -> Iterator[bytes]:
             return
         ids = [prompt.pk for prompt in prompts]
         answers, turns = _responses(ids), _submissions(ids)
+        decisions, known, comments = _decisions(ids), _gold(ids), _comments(ids)
         for prompt in prompts:
             entry = _prompt(prompt)
             entry["responses"] = answers[prompt.pk]
             entry["submissions"] = turns[prompt.pk]
+            entry["adjudications"] = decisions[prompt.pk]
+            entry["gold"] = known[prompt.pk]
+            entry["comments"] = comments[prompt.pk]
             yield orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
         last = ids[-1]
 
@@ -94,6 +108,7 @@ def _submissions(prompts: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
         for ranking in Ranking.objects.filter(submission__item__prompt__in=prompts)
     }
     rows = Submission.objects.live().filter(item__prompt__in=prompts, state__in=GIVEN)
+    reviews = _reviews(prompts)
     for row in rows.select_related("item", "stage", "user", "guidelines").order_by("pk"):
         found[row.item.prompt_id].append(
             {
@@ -122,6 +137,75 @@ def _submissions(prompts: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
                 "active_seconds": row.active_seconds,
                 "created": row.created,
                 "submitted": row.submitted,
+                "review": row.review,
+                "reviews": reviews[row.pk],
+                # What a fix left as its author said it; else it is what stands above.
+                "handed_in": row.draft if row.review == Submission.Review.FIXED else None,
+            }
+        )
+    return found
+
+
+def _reviews(prompts: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    rows = Review.objects.filter(submission__item__prompt__in=prompts).order_by("pk")
+    for row in rows.select_related("reviewer"):
+        found[row.submission_id].append(
+            {
+                "reviewer": row.reviewer.email if row.reviewer else None,
+                "decision": row.decision,
+                "comment": row.comment,
+                "content": row.content,
+                "created": row.created,
+            }
+        )
+    return found
+
+
+def _decisions(prompts: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    rows = Adjudication.objects.filter(item__prompt__in=prompts).order_by("pk")
+    for row in rows.select_related("author", "item__stage"):
+        found[row.item.prompt_id].append(
+            {
+                "stage": row.item.stage.name,
+                "round": row.item.round,
+                "author": row.author.email if row.author else None,
+                "submission": row.submission_id,
+                "content": row.content,
+                "response": row.response_id,
+                "note": row.note,
+                "created": row.created,
+                "withdrawn": row.withdrawn,
+            }
+        )
+    return found
+
+
+def _gold(prompts: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    rows = Gold.objects.filter(item__prompt__in=prompts).order_by("pk")
+    for row in rows.select_related("item__stage"):
+        found[row.item.prompt_id].append(
+            {
+                "stage": row.item.stage.name,
+                "round": row.item.round,
+                "content": row.content,
+                "note": row.note,
+            }
+        )
+    return found
+
+
+def _comments(prompts: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    rows = Comment.objects.filter(prompt__in=prompts, withdrawn=None).order_by("pk")
+    for row in rows.select_related("author"):
+        found[row.prompt_id].append(
+            {
+                "author": row.author.email if row.author else None,
+                "text": row.text,
+                "created": row.created,
             }
         )
     return found

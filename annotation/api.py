@@ -114,7 +114,7 @@ class Prompts(Lists):
         project = project_of(request, pk, Role.LEAD)
         len(request.body)  # reading it as bytes first holds it to DATA_UPLOAD_MAX_MEMORY_SIZE
         report = upsert(project=project, user=request.user, data=request.data)
-        said = ", ".join(f"{report[n]:,} {n}" for n in ("imported", "updated", "refused"))
+        said = f"{report['imported']:,} imported, {report['updated']:,} updated"
         activity.note(request.user, "sent prompts to", project, said)
         return Response(report)
 

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from annotation import api, api_imports, api_order
+from annotation import api, api_imports, api_order, api_quality, api_review
 
 urlpatterns: list[URLPattern] = [
     path("projects/", api.Projects.as_view(), name="api-projects"),
@@ -14,8 +14,20 @@ urlpatterns: list[URLPattern] = [
     path("stages/<int:pk>/", api.OneStage.as_view(), name="api-stage"),
     path("stages/<int:pk>/order/", api_order.StageOrder.as_view(), name="api-stage-order"),
     path("stages/<int:pk>/priority/", api_order.StagePriority.as_view(), name="api-stage-priority"),
+    path("stages/<int:pk>/quality/", api_quality.StageQuality.as_view(), name="api-stage-quality"),
     path("prompts/<int:pk>/", api.OnePrompt.as_view(), name="api-prompt"),
     path("submissions/<int:pk>/", api.OneSubmission.as_view(), name="api-submission"),
+    path(
+        "submissions/<int:pk>/review/",
+        api_review.SubmissionReview.as_view(),
+        name="api-submission-review",
+    ),
+    path(
+        "items/<int:pk>/adjudication/",
+        api_review.ItemAdjudication.as_view(),
+        name="api-item-adjudication",
+    ),
+    path("items/<int:pk>/gold/", api_review.ItemGold.as_view(), name="api-item-gold"),
     path("imports/<int:pk>/", api_imports.OneImport.as_view(), name="api-import"),
     path("imports/<int:pk>/start/", api_imports.StartImport.as_view(), name="api-import-start"),
     path("imports/<int:pk>/cancel/", api_imports.CancelImport.as_view(), name="api-import-cancel"),

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from annotation.models import Project, Prompt, Response, Stage, Submission
+from annotation.models import Project, Prompt, Response, Review, Stage, Submission
 
 
 class ProjectOut(serializers.ModelSerializer[Project]):
@@ -184,10 +184,23 @@ class RankingOut(serializers.Serializer[Any]):
     all_bad = serializers.BooleanField()
 
 
+class ReviewOut(serializers.ModelSerializer[Review]):
+    """`content`: of a fix, what counts since."""
+
+    reviewer = serializers.CharField(source="reviewer.email", read_only=True, default=None)
+    content = JsonObject(read_only=True)
+
+    class Meta:
+        model = Review
+        fields = ["submission", "reviewer", "decision", "comment", "content", "created"]
+        read_only_fields = fields
+
+
 class SubmissionOut(serializers.ModelSerializer[Submission]):
     """`annotator`: the user's e-mail address, or the imported rater's name. `ratings`: the answers
     to the stage's rubric by its keys, about each response one more level by its id. `tags`: by
-    response. `suggestion`: the response that a written text began with, and what became of it."""
+    response. `suggestion`: the response that a written text began with, and what became of it.
+    `handed_in`: what its author said, which a reviewer's fix leaves as it was."""
 
     annotator = serializers.SerializerMethodField()
     ratings = JsonObject(read_only=True)
@@ -197,14 +210,17 @@ class SubmissionOut(serializers.ModelSerializer[Submission]):
     guideline_version = serializers.SerializerMethodField()
     responses = serializers.SerializerMethodField()
     ranking = serializers.SerializerMethodField()
+    reviews = ReviewOut(many=True, read_only=True)
+    handed_in = JsonObject(source="draft", read_only=True)
 
     class Meta:
         model = Submission
         fields = [
-            *("id", "stage", "prompt", "round", "annotator", "origin", "state", "shown"),
+            *("id", "stage", "item", "prompt", "round", "annotator", "origin", "state", "shown"),
             *("messages", "system", "context", "unchanged", "skip_reason", "skip_note"),
             *("ratings", "tags", "reason", "suggestion", "suggestion_use"),
             *("guideline_version", "responses", "ranking", "active_seconds", "created"),
+            *("review", "reviews", "handed_in"),
             "submitted",
         ]
         read_only_fields = fields
