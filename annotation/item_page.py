@@ -115,7 +115,7 @@ def _column(item: Item, turn: Submission, decision: Adjudication | None) -> Colu
 
 
 def verdict(content: Mapping[str, Any], candidates: Sequence[int]) -> str:
-    """An order in the item's letters; of two answers by how much, whichever was shown first. Pure."""
+    """An order in the item's letters; of two by how much, whichever was shown first. Pure."""
     letters = dict(zip(candidates, LETTERS, strict=False))
     order = [group for group in content.get("order") or [] if group]
     if content.get("all_bad") and len(candidates) == 2:

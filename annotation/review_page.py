@@ -19,6 +19,10 @@ from annotation.work_form import LETTERS
 AHEAD = 20  # of the inbox that are looked at for one that nobody else has before them
 LOOKS = 300  # seconds that one reviewer's look keeps it from the others
 MOST = 1000  # a longer inbox is said to hold more
+HOLDS = (
+    "You have this item in hand yourself: what others made of it would tell you what to say. Hand "
+    "yours in first, or skip it."
+)
 State = Submission.State
 Steps = list[tuple[str, str]]
 ON_CARDS = ("Order", "Answer", "Strength")
@@ -246,3 +250,12 @@ def _since_return(turn: Submission, text: str) -> Steps:
 def reviews_of(turn: Submission) -> list[Review]:
     """Oldest first."""
     return list(turn.reviews.select_related("reviewer").order_by("pk"))
+
+
+def fixed_text(turn: Submission, content: Mapping[str, Any]) -> Steps:
+    """What a reviewer changed in the author's text; empty where no text was changed."""
+    key = "better" if "order" in content else "text"
+    before, after = turn.draft.get(key), content.get(key)
+    if not isinstance(after, str) or before == after:
+        return []
+    return word_diff(str(before or "")[:LONG], after[:LONG])

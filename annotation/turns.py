@@ -13,6 +13,7 @@ FEW = 20  # shown on the home page
 HEAVY = ["draft", "messages", "system", "context", "item__prompt__context"]
 SHOWS = [
     ("", "All"),
+    ("returned", "Returned"),
     ("drafts", "Drafts"),
     ("submitted", "Submitted"),
     ("skipped", "Skipped"),
@@ -21,6 +22,8 @@ SHOWS = [
 ]
 # Of what has expired, only where something was written: the rest is nothing to come back to.
 DRAFTS = Q(state__in=[State.CLAIMED, State.DRAFT]) | Q(state=State.EXPIRED, version__gt=0)
+# A reviewer wants something changed: it is a draft again, and comes before all else.
+RETURNED = Q(state__in=[State.CLAIMED, State.DRAFT, State.EXPIRED], review="returned")
 HANDED_IN = (State.SUBMITTED, State.LATE)
 
 
@@ -62,23 +65,29 @@ def incomplete(stage: Stage) -> Q:
 
 
 def page(stage: Stage, user: User, show: str, after: int | None) -> Page:
-    """The person's turns, newest first; what `show` does not name shows all."""
+    """The person's turns, newest first, what was returned before them; what `show` does not name
+    shows all."""
     show = show if show in dict(SHOWS) else ""
     which = {
         "": DRAFTS | Q(state__in=[*HANDED_IN, State.SKIPPED]),
         "drafts": DRAFTS,
+        "returned": RETURNED,
         "incomplete": incomplete(stage),
     }
-    turns = of(stage, user).filter(which.get(show, Q(state=show)))
+    mine = of(stage, user).select_related("item__prompt").defer(*HEAVY).order_by("-pk")
+    turns = mine.filter(which.get(show, Q(state=show)))
+    first: list[Submission] = []
+    if show == "":
+        turns = turns.exclude(RETURNED)
+        first = list(mine.filter(RETURNED)[:SIZE]) if after is None else []
     if after is not None:
         turns = turns.filter(pk__lt=after)
-    found = list(turns.select_related("item__prompt").defer(*HEAVY).order_by("-pk")[: SIZE + 1])
-    rows = [_row(stage, turn) for turn in found[:SIZE]]
+    found = list(turns[: SIZE + 1])
     return Page(
-        rows=rows,
+        rows=[_row(stage, turn) for turn in [*first, *found[:SIZE]]],
         show=show,
         tabs=_tabs(stage, user),
-        after=rows[-1].turn.pk if len(found) > SIZE else None,
+        after=found[SIZE - 1].pk if len(found) > SIZE else None,
     )
 
 
@@ -87,6 +96,7 @@ def _tabs(stage: Stage, user: User) -> list[tuple[str, str, int]]:
     drafts = of(stage, user).filter(DRAFTS).count()
     counts: dict[str, int] = {str(s): states.get(s, 0) for s in [*HANDED_IN, State.SKIPPED]}
     counts |= {"": drafts + sum(counts.values()), "drafts": drafts}
+    counts["returned"] = of(stage, user).filter(RETURNED).count()
     counts["incomplete"] = of(stage, user).filter(incomplete(stage)).count()
     return [(show, label, counts[show]) for show, label in SHOWS]
 
@@ -105,6 +115,8 @@ def _row(stage: Stage, turn: Submission) -> Row:
 
 def said_of(turn: Submission) -> tuple[str, str]:
     """The state in words, and its tone: good, on, warn, or none."""
+    if turn.review == Submission.Review.RETURNED and turn.state in (State.CLAIMED, State.DRAFT):
+        return "returned to you", "warn"
     if turn.state == State.EXPIRED:
         return "time ran out, kept", "warn"
     if turn.state == State.LATE:
@@ -132,10 +144,16 @@ def came_back(workspace: Workspace, user: User) -> "QuerySet[Submission]":
     return turns.order_by("-pk")[:FEW]
 
 
+def returned(workspace: Workspace, user: User) -> "QuerySet[Submission]":
+    """What reviewers want changed: it waits for its author, first in their queue."""
+    return _in(workspace, user).filter(RETURNED).order_by("pk")[:FEW]
+
+
 def reopened(workspace: Workspace, user: User) -> "QuerySet[Submission]":
     """Drafts that were handed in before: taken back, and not handed in again yet."""
     back = SubmissionVersion.objects.filter(submission=OuterRef("pk"), event__in=["reopen", "undo"])
     turns = _in(workspace, user).filter(Exists(back), state__in=[State.CLAIMED, State.DRAFT])
+    turns = turns.exclude(review=Submission.Review.RETURNED)
     return turns.order_by("-pk")[:FEW]
 
 

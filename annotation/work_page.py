@@ -8,7 +8,7 @@ from annotation import guideline_text, markdown, progress, rows
 from annotation.desk import Desk
 from annotation.errors import Refused
 from annotation.guidelines import is_new_to, last_read
-from annotation.models import GuidelineVersion, Prompt, Response, Stage, Submission
+from annotation.models import GuidelineVersion, Prompt, Response, Review, Stage, Submission
 from annotation.prompt_page import conversation
 from annotation.rubric import Question, in_force, options
 from annotation.work_form import LETTERS, field_of
@@ -53,7 +53,16 @@ def context(
         waiting = progress.waiting_for(user)
         shown["waiting"] = [(other, n) for other, n in waiting if other.pk != stage.pk]
         return shown | {"refusal": seated.refusal}
+    shown["returned"] = returned(submission)
     return shown | editor(submission, typed=typed, problem=notices.get("problem"))
+
+
+def returned(submission: Submission) -> Review | None:
+    """Why its author has it again, if a reviewer returned it."""
+    if submission.review != Submission.Review.RETURNED:
+        return None
+    back = submission.reviews.filter(decision=Review.Decision.RETURN)
+    return back.select_related("reviewer").order_by("-pk").first()
 
 
 def editor(

@@ -54,6 +54,7 @@
     h: [() => by("my-work")],
     u: [() => by("undo")],
     f: [() => by("flag")],
+    c: [() => by("comment-open")],
     g: [() => by("guidelines"), toggle],
     m: [conflict("mine")],
     o: [conflict("theirs")],
@@ -167,6 +168,14 @@
   for (const name of ["htmx:sendError", "htmx:timeout"])
     document.addEventListener(name, () => failed("Not sent: no connection. Your work is kept in this browser. Submit again when you are back."));
 
+  // A comment goes its own way: the work below is not touched.
+  document.addEventListener("htmx:afterRequest", ({ detail }) => {
+    if (detail.elt.id !== "comment-form" || !detail.successful) return;
+    by("comment-sheet").hidePopover();
+    by("comment-text").value = "";
+    by("saved").textContent = detail.xhr.responseText;
+    announce(detail.xhr.responseText);
+  });
   const DONE = { "work-form": "Submitted.", "skip-form": "Skipped." };
   document.addEventListener("htmx:load", (event) => {
     if (event.detail.elt.id === "flag-form") return announce(by("flag").getAttribute("aria-pressed") === "true" ? "Flagged for the lead." : "No longer flagged.");

@@ -152,6 +152,7 @@ class StageForm(forms.ModelForm):
             "tags_rank",
             "rate_answers",
             "order",
+            "review_share",
             "reopen",
             "lease_minutes",
             "skips_to_close",
@@ -164,6 +165,7 @@ class StageForm(forms.ModelForm):
             "max_answers": "Most answers to rank at once",
             "better_answer": "A better answer may be written",
             "order": "Order of the queue",
+            "review_share": "Share that is reviewed, in percent",
             "reopen": "Submitted work may be reopened by its author",
             "lease_minutes": "Minutes until an untouched claim goes back",
             "skips_to_close": "Skips that close an item",
@@ -173,6 +175,8 @@ class StageForm(forms.ModelForm):
             "overlap": "How many people do each item. Two or more let you measure agreement.",
             "source_name": "Only for the answer of a named author or model, e.g. “support-sft”.",
             "better_answer": "Beside the ranking, when none of the answers is good enough.",
+            "review_share": "Of what people hand in, drawn by chance: 0 none, 100 all. A reviewer "
+            "accepts it, returns it with a comment or fixes it.",
             "reopen": "Until others have built on it. Each change is kept in the history.",
             "max_answers": "2 to 9. Of more answers, the others come in a next round.",
             "skips_to_close": "The item then waits on your list of flagged items.",
@@ -181,9 +185,14 @@ class StageForm(forms.ModelForm):
 
     def __init__(self, *args: Any, workspace: Workspace, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name, least, most in (("overlap", 1, 32_767), ("max_answers", 2, 9)):
+        for name, least, most in (
+            ("overlap", 1, 32_767),
+            ("max_answers", 2, 9),
+            ("review_share", 0, 100),
+        ):
             self.fields[name].validators += [MinValueValidator(least), MaxValueValidator(most)]
             self.fields[name].widget.attrs.update(min=least, max=most)
+        self.fields["review_share"].required = False  # left empty: as it is
         people = self.fields["people"]
         assert isinstance(people, _People)
         people.queryset = User.objects.filter(
@@ -212,6 +221,10 @@ class StageForm(forms.ModelForm):
     def other_kinds(kind: str) -> list[str]:
         """The fields that mean nothing in a stage of this kind."""
         return [name for owner, names in OWN.items() if owner != kind for name in names]
+
+    def clean_review_share(self) -> int:
+        given: int | None = self.cleaned_data["review_share"]
+        return self.instance.review_share if given is None else given
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

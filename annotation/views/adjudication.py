@@ -26,14 +26,13 @@ from annotation.errors import Refused
 from annotation.models import Item, Role, User
 from annotation.prompt_page import conversation
 from annotation.text import row_number
-from annotation.views.review import HOLDS
 
 
 def _fetch(request: HttpRequest, pk: int, at_least: Role) -> Item:
     rows = Item.objects.select_related("stage__project__workspace", "prompt", "gold")
     item = access.fetch(request, rows, at_least, pk=pk)
     if review_page.holds(request.user, item.pk):  # type: ignore[arg-type]
-        raise PermissionDenied(HOLDS)
+        raise PermissionDenied(review_page.HOLDS)
     return item
 
 

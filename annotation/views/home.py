@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET
 
-from annotation import access, board, pace, queue, turns
+from annotation import access, board, pace, queue, reviewing, turns
 from annotation.models import Import, Project, Role, Seat, Stage, Submission, User, Workspace
 from annotation.templatetags.turns import active
 
@@ -67,6 +67,7 @@ def _mine(workspace: Workspace, user: User, waiting: list[tuple[Stage, int]]) ->
     return {
         "my_stages": stages,
         "to_complete": turns.to_complete(seated, user),
+        "returned": turns.returned(workspace, user),
         "expired": turns.came_back(workspace, user),
         "reopened": turns.reopened(workspace, user),
         "pace": mine,
@@ -130,6 +131,8 @@ def home(request: HttpRequest) -> HttpResponse:
         "continue": _where_they_were(request, waiting),
         **_mine(current, user, waiting),
     }
+    if request.role >= Role.REVIEWER:  # type: ignore[attr-defined]
+        context["reviews"] = reviewing.waiting(current, user)
     if request.role >= Role.LEAD:  # type: ignore[attr-defined]
         context["projects"] = overview(_projects(current))
         context["imports"] = Import.objects.filter(

@@ -17,10 +17,6 @@ from annotation.models import Role, Stage, Submission, User
 from annotation.text import row_number
 
 SAID = {"accept": "Accepted.", "return": "Returned.", "fix": "Fixed."}
-HOLDS = (
-    "You have this item in hand yourself: what others made of it would tell you what to say. Hand "
-    "yours in first, or skip it."
-)
 MEANWHILE = "{} came first and decided meanwhile. This is how it stands now: nothing was changed."
 
 
@@ -38,7 +34,7 @@ def _turn(request: HttpRequest, pk: int) -> Submission:
     if turn.user_id == user.pk:
         raise PermissionDenied("This is your own work: somebody else reviews it.")
     if review_page.holds(user, turn.item_id):
-        raise PermissionDenied(HOLDS)
+        raise PermissionDenied(review_page.HOLDS)
     return turn
 
 

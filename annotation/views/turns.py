@@ -12,7 +12,16 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from annotation import access, places, queue, submissions, turn_page, work_page
+from annotation import (
+    access,
+    comments,
+    places,
+    queue,
+    review_page,
+    submissions,
+    turn_page,
+    work_page,
+)
 from annotation import turns as reads
 from annotation.errors import Refused
 from annotation.models import Role, Stage, Submission, User
@@ -32,6 +41,8 @@ def _fetch(request: HttpRequest, pk: int, *, own: bool = False) -> Submission:
     turn = access.fetch(request, rows, pk=pk)
     if turn.user_id != request.user.pk and (own or request.role < Role.REVIEWER):  # type: ignore[attr-defined]
         raise PermissionDenied(NOT_YOURS)
+    if turn.user_id != request.user.pk and review_page.holds(request.user, turn.item_id):  # type: ignore[arg-type]
+        raise PermissionDenied(review_page.HOLDS)
     return turn
 
 
@@ -84,8 +95,15 @@ def _page(
     handed_in = found.state in reads.HANDED_IN
     lacks = missing(stage.rubric, found.ratings, found.shown) if handed_in else []
     state, tone = reads.said_of(found)
+    reviews = review_page.reviews_of(found)
+    fixed = found.review == Submission.Review.FIXED
+    counts = review_page.content_of(found, reviews) if fixed else {}
     context: dict[str, Any] = {
         "turn": found,
+        "reviews": reviews,
+        "fix": review_page.fixed_text(found, counts) if fixed else [],
+        "fixed": turn_page.said(stage, found.shown, counts) if fixed else None,
+        "my_comments": comments.of(prompt).filter(author=request.user.pk),
         "stage": stage,
         "project": stage.project,
         "prompt": prompt,
