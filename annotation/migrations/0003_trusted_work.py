@@ -169,7 +169,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='submission',
-            index=models.Index(condition=models.Q(('review', 'waiting'), ('state', 'submitted')), fields=['stage', 'id'], name='submission_to_review'),
+            index=models.Index(condition=models.Q(('review', 'waiting')), fields=['stage', 'state', 'id'], name='submission_to_review'),
         ),
         migrations.AddConstraint(
             model_name='stage',

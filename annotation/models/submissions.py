@@ -100,10 +100,12 @@ class Submission(models.Model):
             ),
             models.Index(fields=["user", "stage", "state"], name="submission_mine"),
             models.Index(fields=["stage", "state"], name="submission_in_stage"),
+            # The same two columns first: SQLite takes no index that answers less of a question
+            # than submission_in_stage does, however few rows it has.
             models.Index(
-                fields=["stage", "id"],
+                fields=["stage", "state", "id"],
                 name="submission_to_review",
-                condition=Q(review="waiting", state="submitted"),
+                condition=Q(review="waiting"),
             ),
         ]
 
