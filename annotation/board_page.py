@@ -15,6 +15,7 @@ from annotation.board import DAYS, Counts
 from annotation.forecast import Forecast, forecast, said
 from annotation.models import Item, Membership, Project, Prompt, Role, Seat, Stage, Submission, User
 from annotation.progress import Progress
+from annotation.reviewing import WAITS
 from annotation.rounds import WORKED
 
 MANY = 1_000
@@ -72,9 +73,7 @@ def lines(stages: Sequence[Stage], counts: Counts, role: Role) -> list[Line]:
                 progress=counts.of(stage),
                 left=found.get("left", 0),
                 forecast=ahead,
-                to_review=_few(
-                    Submission.objects.filter(stage=stage, review="waiting", state="submitted")
-                ),
+                to_review=_few(Submission.objects.extra(where=list(WAITS)).filter(stage=stage)),
                 returned=found.get("returned", 0),
                 flagged=_few(items.filter(Exists(in_use), flagged=True)),
                 disagree=_few(items.filter(disagreement__gt=0, disagreement__gte=DISAGREE)),

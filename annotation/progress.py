@@ -1,5 +1,6 @@
 """How far along a stage is, and what waits for a person. Reads only."""
 
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from threading import Lock
@@ -12,6 +13,7 @@ from django.db.models.functions import Coalesce
 
 from annotation.filling import qualifying
 from annotation.models import (
+    Import,
     Item,
     Membership,
     Project,
@@ -29,6 +31,7 @@ FRESH = 20  # seconds for which the work page believes what it counted
 LARGE = 1000  # what takes counting over more rows than this is believed for a while
 ROWS_A_SECOND = 1000  # a stage of so many rows is counted once a second at most, and so on ...
 LONGEST = 300  # ... to this many seconds
+SLOW = 0.05  # seconds: what takes longer to count is believed for a while, however little it is
 
 # Items that a lead gave to some people are for them alone.
 FOR_ME = {
@@ -94,13 +97,11 @@ def counted(stage: Stage) -> Progress:
         flagged=Count("pk", filter=Q(Exists(in_use), flagged=True)),
     )
     to_come = qualifying(stage).filter(pk__gt=stage.filled_to).count() if _is_worked(stage) else 0
-    states = dict(
-        Submission.objects.live()
-        .filter(stage=stage)
-        .values_list("state")
-        .annotate(n=Count("pk"))
-        .order_by()
-    )
+    turns = Submission.objects.filter(stage=stage)
+    unfinished = Import.objects.filter(project=stage.project_id).exclude(state=Import.State.DONE)
+    if Submission.objects.filter(batch__in=unfinished).exists():  # else the index alone is read
+        turns = turns.live()
+    states = dict(turns.values_list("state").annotate(n=Count("pk")).order_by())
     return {
         "items": items["items"] + to_come,
         "done": items["done"],
@@ -131,20 +132,36 @@ def left_for(stage: Stage, user: User) -> int:
     left = held.count() + items[:MANY].count()
     if left < MANY:
         to_come = _to_come(stage)
-        if stage.shows_answers and to_come < LARGE:  # among many, one's own do not matter
+        if stage.shows_answers and 0 < to_come < LARGE:  # among many, one's own do not matter
             unmet = qualifying(stage).filter(pk__gt=stage.filled_to)
-            to_come = unmet.filter(~Exists(own.filter(prompt=OuterRef("pk"))))[:MANY].count()
+            answered = own.filter(prompt__gt=stage.filled_to, prompt__project=stage.project_id)
+            to_come -= unmet.filter(pk__in=answered.values("prompt"))[:LARGE].count()
         left += to_come
     return min(left, MANY)
 
 
 def _to_come(stage: Stage) -> int:
-    """Prompts that the next fills will meet, MANY at most: of many, one count serves everybody."""
+    """Prompts that the next fills will meet, MANY at most: of many, one count serves everybody.
+
+    Where few of many prompts qualify, all are looked through: that is believed until there is a
+    newer prompt, the longer the more it took."""
+    newest = Prompt.objects.filter(project=stage.project_id).order_by("-pk")
+    last = newest.values_list("pk", flat=True).first() or 0
+    if last <= stage.filled_to or not stage.takes_all:
+        return 0
+    took = 0.0
 
     def count() -> int:
-        return qualifying(stage).filter(pk__gt=stage.filled_to)[:MANY].count()
+        nonlocal took
+        began = time.monotonic()
+        found = qualifying(stage).filter(pk__gt=stage.filled_to)[:MANY].count()
+        took = time.monotonic() - began
+        return found
 
-    return believed(f"to-come:{stage.pk}", count, lambda found: found * 2)
+    def cost(found: int) -> int:
+        return found * 2 if took < SLOW else max(found * 2, int(took * LONGEST * ROWS_A_SECOND))
+
+    return believed(f"to-come:{stage.pk}:{last}", count, cost)
 
 
 def left_about(stage: Stage, user: User, finished: int, anew_below: int = 0) -> int:
