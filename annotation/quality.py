@@ -30,9 +30,8 @@ def compute(stage: Stage) -> dict[str, Any]:
     asked = questions(stage.kind, stage.rubric, data.turns, data.candidates)
     write_disagreement(data, disagreements(asked))
     everyone = quality_people.people(data, asked)
-    crowd = quality_marks.usual(everyone)
     people = [
-        {**asdict(person), "marks": [asdict(m) for m in quality_marks.marks(person, crowd)]}
+        {**asdict(person), "marks": [asdict(m) for m in quality_marks.marks(person, everyone)]}
         for person in everyone
     ]
     return {
@@ -45,7 +44,7 @@ def compute(stage: Stage) -> dict[str, Any]:
         "texts": texts(stage.kind, data),
         "questions": [measured(question) for question in asked],
         "results": quality_results.results(stage, data),
-        "usual": crowd,
+        "usual": quality_marks.usual(everyone),
         "people": people,
     }
 
@@ -61,7 +60,7 @@ def _gold(data: Data, everyone: Sequence[quality_people.Person]) -> dict[str, An
     scores = [person.gold for person in everyone if person.gold]
     n = sum(score.n for score in scores)
     hits = sum(score.value * score.n for score in scores)
-    share = asdict(quality_people.wilson(min(hits, n), n)) if n else None
+    share = asdict(quality_people.share_of(min(hits, n), n)) if n else None
     return {"items": len(data.answers), "score": share}
 
 
@@ -84,7 +83,7 @@ def texts(kind: str, data: Data) -> dict[str, Any]:
     shares += [(f"{what} in review", n, looked.total()) for what, n in looked.most_common()]
     return {
         "shares": [
-            {"said": said, **asdict(quality_people.wilson(n, total))} for said, n, total in shares
+            {"said": said, **asdict(quality_people.share_of(n, total))} for said, n, total in shares
         ]
     }
 

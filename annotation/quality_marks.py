@@ -5,18 +5,18 @@ the harmless reading."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
-from annotation.quality_people import Person, wilson
+from annotation.quality_people import Person
+from annotation.shares import binomial_p
 
 FEW = 20  # items that two annotators share, submissions, comparisons: below it nothing is said
 FEW_GOLD = 5
-CHANCE = 0.15  # agreement with others whose whole interval lies below it is no better than chance
-BEHIND = 0.1  # so far below the usual agreement the whole interval has to lie
-LEAN = 0.1  # so far from chance the whole 99 % interval has to lie
+CHANCE = 0.25  # agreement with others whose whole interval lies below it is no better than chance
+BEHIND = 0.05  # so far below the usual agreement the whole interval has to lie
+LEAN = 0.05  # so far from chance the whole interval has to lie
 FAST = 0.25  # of the submissions
 GOLD = 0.7
-STRICT = 2.576  # 99 %: who is looked at one by one is seldom right by accident
+STRICT = 0.01  # many are looked at: what chance does more often than that is nothing
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ RULES = [
     ),
     (
         "agrees less than others",
-        f"The interval of the agreement with others lies more than {BEHIND} below the middle one "
-        "of all annotators.",
+        f"The interval of the agreement with others lies more than {BEHIND} below what is usual "
+        "among the others: their mean, each counting by their own agreement.",
     ),
     (
         "leans to the left, to the right",
-        "The 99 % interval of how often the answer that was shown first wins lies more than "
-        f"{round(100 * LEAN)} points above, or below, what chance gives. The order is drawn anew "
-        "for each annotator.",
+        "The interval of how often the answer that was shown first wins lies more than "
+        f"{round(100 * LEAN)} points above, or below, what chance gives, and chance alone does "
+        "that in less than 1 of 100 cases. The order is drawn anew for each annotator.",
     ),
     (
         "too fast",
@@ -58,14 +58,20 @@ RULES = [
 ]
 
 
-def usual(people: Sequence[Person]) -> float | None:
-    """The middle one of the annotators' agreement with the others."""
-    known = [p.agreement.value for p in people if p.agreement and p.agreement.n >= FEW]
-    return median(known) if known else None
+def usual(people: Sequence[Person], but: Person | None = None) -> float | None:
+    """The agreement that is usual among them, without the one at hand: the mean, each annotator
+    counting by their own."""
+    known = [
+        max(person.agreement.value, 0.0)
+        for person in people
+        if person is not but and person.agreement and person.agreement.n >= FEW
+    ]
+    return sum(value * value for value in known) / sum(known) if any(known) else None
 
 
-def marks(person: Person, crowd: float | None) -> list[Mark]:
-    """What is to be looked at, the gravest first. `crowd`: `usual` of all."""
+def marks(person: Person, people: Sequence[Person]) -> list[Mark]:
+    """What is to be looked at, the gravest first."""
+    crowd = usual(people, person)
     found = []
     agreement = person.agreement
     if agreement and agreement.n >= FEW:
@@ -73,17 +79,18 @@ def marks(person: Person, crowd: float | None) -> list[Mark]:
         if agreement.high < CHANCE:
             found.append(Mark("chance", "no better than chance", "bad", said))
         elif crowd is not None and agreement.high < crowd - BEHIND:
-            why = f"{said}, the middle one is {crowd:.2f}"
+            why = f"{said}, usual is {crowd:.2f}"
             found.append(Mark("careless", "agrees less than others", "warn", why))
-    if person.first and person.first.n >= FEW:
-        first = wilson(person.first.value * person.first.n, person.first.n, STRICT)
+    first = person.first
+    if first and first.n >= FEW:
         said = (
             f"the first shown wins {first.value:.0%} of {first.n}, "
             f"{person.expected:.0%} are expected"
         )
-        if first.low > person.expected + LEAN:
+        clear = binomial_p(round(first.value * first.n), first.n, person.expected) < STRICT
+        if clear and first.low > person.expected + LEAN:
             found.append(Mark("left", "leans to the left", "bad", said))
-        elif first.high < person.expected - LEAN:
+        elif clear and first.high < person.expected - LEAN:
             found.append(Mark("right", "leans to the right", "bad", said))
     if person.fast and person.fast.n >= FEW and person.fast.low > FAST:
         why = f"{person.fast.value:.0%} of {person.fast.n} took under a quarter of the usual time"

@@ -102,13 +102,13 @@ def same_share(rows: Sequence[Mapping[Rater, Any]]) -> Agreement:
     same, pairs = np.array(list(kinds), float).T
     counts = np.array(list(kinds.values()))
 
-    def share(weights: Numbers) -> float:
-        return float((weights @ same) / (weights @ pairs))
+    def share(weights: Numbers) -> Numbers:
+        return (weights @ same) / (weights @ pairs)
 
     low, high = interval(counts, share)
     raters = {rater for row in rows for rater in row}
     return Agreement(
-        share(counts.astype(float)), low, high, len(rows), len(raters), int(counts @ pairs)
+        float(share(counts.astype(float))), low, high, len(rows), len(raters), int(counts @ pairs)
     )
 
 

@@ -4,7 +4,7 @@ Nothing here ranks people: each figure has its interval, and what it takes to be
 that the page states (quality_marks.py)."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from statistics import median
@@ -13,10 +13,11 @@ from typing import Any
 from annotation.gold_score import score
 from annotation.quality_data import Data, Rater, Turn
 from annotation.quality_questions import Question, by_chance, canonical, likeness
+from annotation.shares import Z, wilson
 
 QUICK = 4  # too fast: under a quarter of the usual time of an item …
 AT_LEAST = 2.0  # … and under it in any case, seconds
-Z = 1.96  # 95 %
+LEAST = 0.05  # weight of one who agrees with nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Share:
 
 @dataclass(slots=True)
 class Person:
-    """`agreement`: with the others, chance-corrected: 1 always the same, 0 as good as chance.
+    """`agreement`: with what most others say: 1 is always the same, 0 as good as chance.
     `gold`, `decided`: how well they met the known answers and the lead's decisions. `fast`: share
     of submissions that took too little time. `first`: how often the answer that was shown first
     came out on top, `expected`: how often it would by chance; `ties`: how often the best place was
@@ -78,22 +79,20 @@ def people(data: Data, asked: Sequence[Question]) -> list[Person]:
         person.decided = _mean(_decided(turn, data) for turn in turns if turn.item in data.decided)
         person.reviews = data.reviews.get(rater, {})
         looked = sum(person.reviews.values())
-        person.accepted = wilson(person.reviews.get("accept", 0), looked) if looked else None
+        person.accepted = share_of(person.reviews.get("accept", 0), looked) if looked else None
         found.append(person)
     return sorted(found, key=lambda person: (-person.submissions, str(person.rater)))
 
 
-def wilson(hits: float, n: int, z: float = Z) -> Share:
-    """A share with Wilson's score interval (Wilson 1927); `hits` may be a sum of parts."""
-    share = hits / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Share(share, max(middle - half, 0.0), min(middle + half, 1.0), n)
+def share_of(hits: float, n: int) -> Share:
+    """A share with Wilson's interval; `hits` may be a sum of parts."""
+    low, high = wilson(hits, n) or (0.0, 1.0)
+    return Share(hits / n, low, high, n)
 
 
 def _mean(scores: Iterable[float | None]) -> Share | None:
     known = [each for each in scores if each is not None]
-    return wilson(min(sum(known), len(known)), len(known)) if known else None
+    return share_of(min(sum(known), len(known)), len(known)) if known else None
 
 
 def _decided(turn: Turn, data: Data) -> float | None:
@@ -125,7 +124,7 @@ def _time(person: Person, turns: Sequence[Turn], usual: float | None) -> None:
     taken = [seconds for seconds in times if seconds]
     person.typical = round(median(taken)) if taken else None
     limit = max(usual / QUICK, AT_LEAST)
-    person.fast = wilson(sum(seconds < limit for seconds in times), len(times)) if times else None
+    person.fast = share_of(sum(seconds < limit for seconds in times), len(times)) if times else None
 
 
 def _habits(person: Person, turns: Sequence[Turn], data: Data) -> None:
@@ -145,49 +144,71 @@ def _habits(person: Person, turns: Sequence[Turn], data: Data) -> None:
             won += answers[order[0][0]] == turn.shown[0]
             expected += 1 / len(turn.shown)
     if compared:
-        person.ties = wilson(tied, compared)
+        person.ties = share_of(tied, compared)
     if compared > tied and not isinstance(person.rater, str):
-        person.first = wilson(won, compared - tied)
+        person.first = share_of(won, compared - tied)
         person.expected = expected / (compared - tied)
 
 
 def agreement(asked: Sequence[Question]) -> dict[Rater, tuple[Share | None, dict[str, Share]]]:
-    """Each annotator's agreement with all others together, and question by question.
+    """Each annotator's agreement with what most others say, and question by question.
 
-    Over the units that they share with others: the mean likeness to the others' answers, less what
-    chance gives, over the most there is beyond chance (as Cohen's kappa, the others taken
-    together). Its interval by the delta method over items: what was said about one item is not
-    independent."""
+    Over the units that they share with others: the mean likeness to the others' common answer, less
+    what chance gives, over the most there is beyond chance (as Cohen's kappa). Others count by how
+    far they agree themselves, which is found in a first round, so that a spammer does not make
+    everybody look bad."""
+    first = _round(asked, {})
+    weights = {rater: max(share.value, LEAST) for rater, (share, _) in first.items() if share}
+    return _round(asked, weights)
+
+
+def _round(
+    asked: Sequence[Question], weights: Mapping[Rater, float]
+) -> dict[Rater, tuple[Share | None, dict[str, Share]]]:
     sums: dict[Rater, dict[str, dict[int, list[float]]]] = defaultdict(dict)
     for question in asked:
         alike = likeness(question)
-        heard: dict[Rater, list[tuple[int, Any, float, int]]] = defaultdict(list)
-        others: dict[Rater, Counter[Any]] = defaultdict(Counter)
+        heard: dict[Rater, list[tuple[int, float, float]]] = defaultdict(list)
+        mine_all: dict[Rater, Counter[Any]] = defaultdict(Counter)
+        theirs_all: dict[Rater, Counter[Any]] = defaultdict(Counter)
         for (item, _), values in question.units.items():
-            if len(values) < 2:
-                continue
-            for rater, mine in values.items():
-                parts = []
-                for other, theirs in values.items():
-                    if other != rater:
-                        part = alike(mine, theirs)
-                        if part is not None:
-                            parts.append(part)
-                            others[rater][theirs] += 1
-                if parts:
-                    heard[rater].append((item, mine, sum(parts) / len(parts), len(parts)))
+            for rater, mine in values.items() if len(values) > 1 else ():
+                others = [(v, weights.get(r, 1.0)) for r, v in values.items() if r != rater]
+                common = common_answers(others, alike)
+                likes = [like for each in common if (like := alike(mine, each)) is not None]
+                if likes:
+                    trust = max(weight for _, weight in others)
+                    heard[rater].append((item, sum(likes) / len(likes), trust))
+                    mine_all[rater][mine] += 1
+                    theirs_all[rater].update(common)
         for rater, said in heard.items():
-            mine_all = Counter(mine for _, mine, _, _ in said)
-            chance = by_chance(question, mine_all, others[rater])
+            chance = by_chance(question, mine_all[rater], theirs_all[rater])
             if chance > 1 - 1e-9:
                 continue  # everybody says the same always: nothing can be told
             items: dict[int, list[float]] = {}
-            for item, _, likely, _ in said:
+            for item, likely, trust in said:
                 pair = items.setdefault(item, [0.0, 0.0])
-                pair[0] += likely - chance
-                pair[1] += 1 - chance
+                pair[0] += trust * (likely - chance)
+                pair[1] += trust * (1 - chance)
             sums[rater][question.key] = items
     return {rater: _put_together(each) for rater, each in sums.items()}
+
+
+def common_answers(
+    others: Sequence[tuple[Any, float]], alike: Callable[[Any, Any], float | None]
+) -> list[Any]:
+    """The answer that is most like all of these, each (answer, weight); several in a tie."""
+    if len(others) == 1:
+        return [others[0][0]]
+    votes: Counter[Any] = Counter()
+    for value, weight in others:
+        votes[value] += weight  # type: ignore[assignment]
+    near = {
+        one: sum(weight * (alike(one, other) or 0.0) for other, weight in votes.items())
+        for one in votes
+    }
+    most = max(near.values())
+    return [value for value, much in near.items() if much > most - 1e-9]
 
 
 def _put_together(
