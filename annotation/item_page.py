@@ -105,6 +105,9 @@ def _column(item: Item, turn: Submission, decision: Adjudication | None) -> Colu
     )
     if "order" in content:
         column.verdict = verdict(content, item.candidates)
+    if item.stage.kind == Stage.Kind.CORRECT:
+        alone = "Tags of A"
+        column.facts = [("Why" if what == alone else what, words) for what, words in column.facts]
     if content.get("better"):
         column.facts.append(("A better answer", str(content["better"])))
     if content.get("unchanged"):

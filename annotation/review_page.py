@@ -25,7 +25,7 @@ HOLDS = (
 )
 State = Submission.State
 Steps = list[tuple[str, str]]
-ON_CARDS = ("Order", "Answer", "Strength")
+ON_CARDS = ("Order", "Answer", "Strength", "Judgement")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Judged:
     html: SafeString | str = ""
     steps: Steps = field(default_factory=list)
     unchanged: bool = False
+    rewritten: bool = False  # so little is left that the differences say nothing
     headline: str = ""
     cards: list[Card] = field(default_factory=list)
     facts: list[tuple[str, str]] = field(default_factory=list)
@@ -143,6 +144,7 @@ def judged(turn: Submission, content: Mapping[str, Any]) -> Judged:
         text = original if text is None or content.get("unchanged") else text
         found.unchanged = text == original
         found.steps = word_diff(original[:LONG], text[:LONG])
+        found.rewritten = not found.unchanged and rewritten(found.steps)
         found.facts += [("Why", ", ".join(tags)) for tags in _tags(content).values() if tags]
         found.parts = _prompt_parts(turn.item.prompt, content)
     elif stage.kind == Stage.Kind.WRITE and turn.suggestion is not None:
@@ -161,15 +163,21 @@ def judged(turn: Submission, content: Mapping[str, Any]) -> Judged:
     return found
 
 
+def rewritten(steps: Steps) -> bool:
+    """Less than a third of the longer text is in both. Pure."""
+    sizes = {kind: sum(len(t) for k, t in steps if k == kind) for kind in ("same", "del", "ins")}
+    return 3 * sizes["same"] < sizes["same"] + max(sizes["del"], sizes["ins"])
+
+
 def _tags(content: Mapping[str, Any]) -> Mapping[str, list[str]]:
     tags = content.get("tags")
     return tags if isinstance(tags, Mapping) else {}
 
 
 def _headline(facts: Sequence[tuple[str, str]], content: Mapping[str, Any]) -> str:
-    """Of two answers the step of the scale, of more the order."""
+    """Of two answers the step of the scale; of more their places say it, unless all are bad."""
     known = dict(facts)
-    return "" if content.get("all_bad") else known.get("Strength") or known.get("Order", "")
+    return known.get("Judgement", "") if content.get("all_bad") else known.get("Strength", "")
 
 
 def _of_cards(stage: Stage, what: str) -> bool:
