@@ -56,7 +56,7 @@ class Projects(Lists):
         data = sent.validated_data
         workspace = access.fetch(request, Workspace, Role.LEAD, slug=data.pop("workspace"))
         project = projects.create_project(workspace=workspace, author=request.user, **data)
-        activity.note(request.user, "made the project", project)
+        activity.note(request.user, "project made", project)
         return Response(ProjectOut(project).data, status=status.HTTP_201_CREATED)
 
 
@@ -115,7 +115,7 @@ class Prompts(Lists):
         len(request.body)  # reading it as bytes first holds it to DATA_UPLOAD_MAX_MEMORY_SIZE
         report = upsert(project=project, user=request.user, data=request.data)
         said = f"{report['imported']:,} imported, {report['updated']:,} updated"
-        activity.note(request.user, "sent prompts to", project, said)
+        activity.note(request.user, "prompts sent", project, said)
         return Response(report)
 
 

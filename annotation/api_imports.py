@@ -96,7 +96,7 @@ class Imports(Lists):
             except Refused:
                 importing.cancel(row)
                 raise
-            activity.note(request.user, "started the import", row)
+            activity.note(request.user, "import started", row)
             return Response(ImportOut(row).data, status=status.HTTP_201_CREATED)
         found = asdict(preview(row))
         del found["shown"]
@@ -123,7 +123,7 @@ class StartImport(generics.GenericAPIView[Import]):
     @extend_schema(operation_id="imports_start", request=None)
     def post(self, request: Request, pk: int) -> Response:
         row = importing.start(_fetch(request, pk))
-        activity.note(request.user, "started the import", row)
+        activity.note(request.user, "import started", row)
         return Response(ImportOut(row).data)
 
 
@@ -134,5 +134,5 @@ class CancelImport(generics.GenericAPIView[Import]):
     def post(self, request: Request, pk: int) -> Response:
         row = _fetch(request, pk)
         importing.cancel(row)
-        activity.note(request.user, "cancelled the import", row)
+        activity.note(request.user, "import cancelled", row)
         return Response(ImportOut(row).data)

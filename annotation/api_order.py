@@ -72,7 +72,7 @@ class StageOrder(generics.GenericAPIView[Stage]):
         sent = OrderIn(data=request.data)
         sent.is_valid(raise_exception=True)
         moved = ordering.order_by_scores(stage, **sent.validated_data)
-        activity.note(request.user, "ordered by scores", stage, stage.order_source)
+        activity.note(request.user, "stage ordered by scores", stage, stage.order_source)
         return Response({"moved": moved})
 
 
@@ -91,5 +91,5 @@ class StagePriority(generics.GenericAPIView[Stage]):
         prompts = ordering.find(stage, names).values()
         priority = sent.validated_data["priority"]
         moved = ordering.prioritise(stage, prompts, priority)
-        activity.note(request.user, "moved prompts in", stage, f"{moved:,} to priority {priority}")
+        activity.note(request.user, "prompts prioritised", stage, f"{moved:,} to priority {priority}")
         return Response({"moved": moved})

@@ -20,6 +20,7 @@ class Turn:
     extra: str
 
 
+SHOWN = 20  # further turns
 _SPEAKERS = {"user": "User", "assistant": "Assistant", "system": "System", "tool": "Tool"}
 
 
@@ -86,3 +87,12 @@ def rankings(prompt: Prompt, answers: list[Answer]) -> list[dict[str, Any]]:
         }
         for row in rows.order_by("pk")
     ]
+
+
+def continuations(prompt: Prompt) -> list[Prompt]:
+    """The next turns of the conversation, SHOWN of them at most.
+
+    Unordered in the query: SQLite would walk all prompts in order of their ids to find few."""
+    answers = list(Response.objects.filter(prompt=prompt).values_list("pk", flat=True))
+    rows = Prompt.objects.live().filter(parent__in=answers).order_by()
+    return sorted(rows[:SHOWN], key=lambda row: row.pk)

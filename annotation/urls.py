@@ -14,6 +14,7 @@ from annotation.views import (
     members,
     people,
     projects,
+    prompt,
     prompts,
     quality,
     review,
@@ -104,7 +105,7 @@ urlpatterns: list[URLPattern] = [
     path("turns/<int:pk>/reopen/", turns.turn_reopen, name="turn_reopen"),
     path("turns/<int:pk>/complete/", turns.turn_complete, name="turn_complete"),
     # A prompt
-    path("prompts/<int:pk>/", prompts.prompt, name="prompt"),
+    path("prompts/<int:pk>/", prompt.prompt, name="prompt"),
     path("prompts/<int:pk>/edit/", prompts.prompt_edit, name="prompt_edit"),
     path("prompts/<int:pk>/retire/", prompts.prompt_retire, name="prompt_retire"),
     path("prompts/<int:pk>/restore/", prompts.prompt_restore, name="prompt_restore"),

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from annotation import access, activity
 from annotation.errors import Refused
 from annotation.models import Role
-from exports import datasets, previews, snapshots
+from exports import datasets, previews, snapshots, withdrawal
 from exports.models import Dataset, Preview, Snapshot
 from exports.rules import SelectionError
 
@@ -106,7 +106,7 @@ class Datasets(GenericAPIView[Dataset]):
             )
         except SelectionError as error:
             raise ValidationError({name: [text] for name, text in error.errors.items()}) from None
-        _note(request, "made the dataset", dataset)
+        _note(request, "dataset made", dataset)
         return Response(self.get_serializer(dataset).data, status=201)
 
 
@@ -146,7 +146,7 @@ class Snapshots(GenericAPIView[Snapshot]):
             snapshot = snapshots.request(dataset=_fetch(request, pk), user=request.user)
         except Refused as refusal:
             raise ValidationError({"detail": str(refusal)}) from None
-        _note(request, "froze the dataset", snapshot.dataset, f"version {snapshot.number}")
+        _note(request, "dataset frozen", snapshot.dataset, f"version {snapshot.number}")
         return Response(self.get_serializer(snapshot).data, status=202)
 
 
@@ -157,5 +157,5 @@ class OneSnapshot(GenericAPIView[Snapshot]):
     @extend_schema(operation_id="snapshots_retrieve")
     def get(self, request: Request, pk: int) -> Response:
         rows = Snapshot.objects.select_related("dataset__workspace")
-        found = access.fetch(_plain(request), rows, Role.LEAD, pk=pk)
+        found = withdrawal.check(access.fetch(_plain(request), rows, Role.LEAD, pk=pk))
         return Response(self.get_serializer(found).data)

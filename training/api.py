@@ -149,7 +149,7 @@ class Runs(GenericAPIView[Run]):
             run = runs.create_run(user=request.user, name=values["name"], **asked)
         except ConfigError as error:
             raise ValidationError({name: [text] for name, text in error.errors.items()}) from None
-        _note(request, "started", run)
+        _note(request, "run started", run)
         return Response(self.get_serializer(run).data, status=202)
 
 
@@ -170,7 +170,7 @@ class CancelRun(GenericAPIView[Run]):
     def post(self, request: Request, pk: int) -> Response:
         """At once where nothing works on it, else at its next checkpoint (state: stopping)."""
         run = runs.cancel(_fetch(request, pk), by=str(request.user))
-        _note(request, "cancelled", run)
+        _note(request, "run cancelled", run)
         return Response(self.get_serializer(run).data)
 
 
@@ -181,7 +181,7 @@ class ResumeRun(GenericAPIView[Run]):
     @extend_schema(operation_id="runs_resume", request=None)
     def post(self, request: Request, pk: int) -> Response:
         run = runs.resume(_fetch(request, pk), by=str(request.user))
-        _note(request, "resumed", run)
+        _note(request, "run resumed", run)
         return Response(self.get_serializer(run).data)
 
 

@@ -193,7 +193,7 @@ def import_start(request: HttpRequest, pk: int) -> HttpResponse:
                 skip_bad=True,
             )
         importing.start(import_row)
-        activity.note(request.user, "started the import", import_row)  # type: ignore[arg-type]
+        activity.note(request.user, "import started", import_row)  # type: ignore[arg-type]
     except Refused as refusal:
         messages.error(request, str(refusal))
     return redirect("annotation:import", pk)
@@ -208,7 +208,7 @@ def import_cancel(request: HttpRequest, pk: int) -> HttpResponse:
     except Refused as refusal:
         messages.error(request, str(refusal))
     else:
-        activity.note(request.user, "cancelled the import", import_row)  # type: ignore[arg-type]
+        activity.note(request.user, "import cancelled", import_row)  # type: ignore[arg-type]
         messages.success(request, "Cancelled. Nothing of the file was kept.")
     return redirect("annotation:imports", import_row.project_id)
 

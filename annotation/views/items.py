@@ -23,7 +23,7 @@ def item_release(request: HttpRequest, pk: int) -> HttpResponse:
     """Put it back: open again to people who have not had it."""
     item = _fetch(request, pk)
     if places.put_back(item.pk):
-        activity.note(request.user, "put back into its queue", item.prompt, str(item.stage))  # type: ignore[arg-type]
+        activity.note(request.user, "item put back", item.prompt, str(item.stage))  # type: ignore[arg-type]
         messages.success(request, "Back in the queue, for people who have not skipped it.")
     else:
         messages.info(request, GONE)
@@ -35,7 +35,7 @@ def item_release(request: HttpRequest, pk: int) -> HttpResponse:
 def item_unflag(request: HttpRequest, pk: int) -> HttpResponse:
     item = _fetch(request, pk)
     if places.unflag(item.pk):
-        activity.note(request.user, "unflagged", item.prompt, str(item.stage))  # type: ignore[arg-type]
+        activity.note(request.user, "item unflagged", item.prompt, str(item.stage))  # type: ignore[arg-type]
         messages.success(request, "Off the list.")
     else:
         messages.info(request, GONE)

@@ -65,7 +65,7 @@ def workspace_new(request: HttpRequest) -> HttpResponse:
         except Refused as refusal:
             form.add_error("slug", str(refusal))
         else:
-            activity.note(request.user, "made the workspace", workspace)  # type: ignore[arg-type]
+            activity.note(request.user, "workspace made", workspace)  # type: ignore[arg-type]
             messages.success(request, f"{workspace} is there. Now make its first project.")
             return redirect("annotation:workspace", workspace.slug)
     return render(request, "annotation/workspace_new.html", {"form": form})
@@ -92,7 +92,7 @@ def invite(request: HttpRequest, slug: str) -> HttpResponse:
             form.add_error("email", str(refusal))
         else:
             said = f"as {invitation.get_role_display()}"
-            activity.note(request.user, "invited", invitation, said)  # type: ignore[arg-type]
+            activity.note(request.user, "person invited", invitation, said)  # type: ignore[arg-type]
             link = request.build_absolute_uri(path)
             return _page(request, workspace, link=link, link_for=invitation)
     return _page(request, workspace, form=form)
@@ -105,7 +105,7 @@ def invitation_revoke(request: HttpRequest, pk: int) -> HttpResponse:
     invitation = access.fetch(request, rows, Role.LEAD, pk=pk)
     try:
         acts.revoke(invitation=invitation, by=_actor(request))
-        activity.note(request.user, "withdrew the invitation of", invitation)  # type: ignore[arg-type]
+        activity.note(request.user, "invitation withdrawn", invitation)  # type: ignore[arg-type]
         messages.success(request, f"The link for {invitation.email} opens nothing any more.")
     except Refused as refusal:
         messages.error(request, str(refusal))
@@ -128,7 +128,7 @@ def member_role(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         acts.change_role(membership=member, by=_actor(request), **form.cleaned_data)
         now = member.get_role_display()
-        activity.note(request.user, "changed the role of", member, f"now {now}")  # type: ignore[arg-type]
+        activity.note(request.user, "role changed", member, f"now {now}")  # type: ignore[arg-type]
         messages.success(request, f"{member.user} is {now} now.")
     except Refused as refusal:
         messages.error(request, str(refusal))
@@ -147,7 +147,7 @@ def member_reset(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, str(refusal))
         return redirect("annotation:people", member.workspace.slug)
     link = request.build_absolute_uri(path)
-    activity.note(request.user, "made a password link for", member)  # type: ignore[arg-type]
+    activity.note(request.user, "password link made", member)  # type: ignore[arg-type]
     days = settings.PASSWORD_RESET_TIMEOUT // 86_400
     return _page(request, member.workspace, link=link, reset_for=member.user, days=days)
 

@@ -35,7 +35,7 @@ def project_new(request: HttpRequest, slug: str) -> HttpResponse:
         except Refused as refusal:
             form.add_error("name", str(refusal))
         else:
-            activity.note(request.user, "made the project", project)  # type: ignore[arg-type]
+            activity.note(request.user, "project made", project)  # type: ignore[arg-type]
             messages.success(request, f"{project} is there. It needs prompts and a stage.")
             return redirect("annotation:project", project.pk)
     return render(request, "annotation/project_new.html", {"form": form})
@@ -100,7 +100,7 @@ def project_settings(request: HttpRequest, pk: int) -> HttpResponse:
     if form.is_valid():
         acts.update_project(project=found, **form.cleaned_data)
         changed = ", ".join(form.changed_data)
-        activity.note(request.user, "edited the project", found, changed)  # type: ignore[arg-type]
+        activity.note(request.user, "project edited", found, changed)  # type: ignore[arg-type]
         messages.success(request, "Saved.")
         return redirect("annotation:project", pk)
     return render(request, "annotation/project_settings.html", {"project": found, "form": form})
@@ -111,7 +111,7 @@ def project_settings(request: HttpRequest, pk: int) -> HttpResponse:
 def project_archive(request: HttpRequest, pk: int) -> HttpResponse:
     found = _fetch(request, pk, Role.LEAD)
     acts.archive(project=found)
-    activity.note(request.user, "archived the project", found)  # type: ignore[arg-type]
+    activity.note(request.user, "project archived", found)  # type: ignore[arg-type]
     messages.success(request, f"{found} is archived. Nothing is deleted; you can bring it back.")
     return redirect("annotation:workspace", found.workspace.slug)
 
@@ -121,6 +121,6 @@ def project_archive(request: HttpRequest, pk: int) -> HttpResponse:
 def project_restore(request: HttpRequest, pk: int) -> HttpResponse:
     found = _fetch(request, pk, Role.LEAD)
     acts.restore(project=found)
-    activity.note(request.user, "brought back the project", found)  # type: ignore[arg-type]
+    activity.note(request.user, "project restored", found)  # type: ignore[arg-type]
     messages.success(request, f"{found} is back.")
     return redirect("annotation:project", pk)

@@ -1,6 +1,5 @@
-"""The prompts of a project: the list, one of them, and what may be changed in it."""
+"""The prompts of a project: the list, and what may be changed in one of them."""
 
-import json
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -10,12 +9,11 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import access, ordering, prompt_list
+from annotation import access, activity, ordering, prompt_list
 from annotation import prompts as acts
 from annotation.errors import Refused
 from annotation.forms.prompts import PromptForm
 from annotation.models import Project, Prompt, Role, Stage
-from annotation.prompt_page import conversation, rankings, responses
 from annotation.rounds import WORKED
 from annotation.text import row_number
 
@@ -83,24 +81,6 @@ def prompts_priority(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_GET
-def prompt(request: HttpRequest, pk: int) -> HttpResponse:
-    found = _fetch(request, pk, Role.REVIEWER)
-    answers = responses(found)
-    context = {
-        "prompt": found,
-        "project": found.project,
-        "turns": conversation(found),
-        "metadata": found.metadata and json.dumps(found.metadata, ensure_ascii=False, indent=2),
-        "answers": answers,
-        "rankings": rankings(found, answers),
-        "continuations": Prompt.objects.live().filter(parent__prompt=found).order_by("pk")[:20],
-        "worked_on": acts.is_worked_on(found),
-    }
-    return render(request, "annotation/prompt.html", context)
-
-
-@login_required
 @require_http_methods(["GET", "POST"])
 def prompt_new(request: HttpRequest, pk: int) -> HttpResponse:
     project = _project(request, pk, Role.LEAD)
@@ -113,6 +93,7 @@ def prompt_new(request: HttpRequest, pk: int) -> HttpResponse:
         except Refused as refusal:
             form.add_error(None, str(refusal))
         else:
+            activity.note(request.user, "prompt added", prompt)  # type: ignore[arg-type]
             messages.success(request, "The prompt is there, and in the queues that it fits.")
             return redirect("annotation:prompt", prompt.pk)
     return render(request, "annotation/prompt_new.html", {"project": project, "form": form})
@@ -129,6 +110,8 @@ def prompt_edit(request: HttpRequest, pk: int) -> HttpResponse:
         except Refused as refusal:
             form.add_error(None, str(refusal))
         else:
+            changed = ", ".join(form.changed_data)
+            activity.note(request.user, "prompt edited", found, changed)  # type: ignore[arg-type]
             messages.success(request, "Saved.")
             return redirect("annotation:prompt", pk)
     context = {
@@ -146,6 +129,7 @@ def prompt_retire(request: HttpRequest, pk: int) -> HttpResponse:
     """From a stage's list of flagged items (`stage` in the form) one goes back there."""
     found = _fetch(request, pk, Role.LEAD)
     acts.retire(prompt=found)
+    activity.note(request.user, "prompt retired", found)  # type: ignore[arg-type]
     messages.success(request, "Retired: out of every queue. What was done on it stays.")
     if stage := row_number(request.POST.get("stage", "")):
         return redirect("annotation:stage", stage)
@@ -157,5 +141,6 @@ def prompt_retire(request: HttpRequest, pk: int) -> HttpResponse:
 def prompt_restore(request: HttpRequest, pk: int) -> HttpResponse:
     found = _fetch(request, pk, Role.LEAD)
     acts.unretire(prompt=found)
+    activity.note(request.user, "prompt restored", found)  # type: ignore[arg-type]
     messages.success(request, "The prompt is back in its queues.")
     return redirect("annotation:prompt", pk)

@@ -42,7 +42,7 @@ def rubric_edit(request: HttpRequest, pk: int) -> HttpResponse:
         problem = form.refuse(rows, refused)
         return _page(request, stage, rows, version(stage.rubric), problem=problem)
     asked = ", ".join(question["title"] for question in in_force(stage.rubric))
-    activity.note(request.user, "edited the rubric of", stage, asked)  # type: ignore[arg-type]
+    activity.note(request.user, "rubric edited", stage, asked)  # type: ignore[arg-type]
     waits = stage.kind == Stage.Kind.RATE and stage.state == Stage.State.PAUSED and rows
     more = " The stage is paused: open it when you are ready." if waits else ""
     messages.success(request, f"The rubric is saved.{more}")

@@ -35,7 +35,7 @@ def stage_new(request: HttpRequest, pk: int) -> HttpResponse:
         except Refused as refusal:
             form.refuse(refusal)
         else:
-            activity.note(request.user, "made the stage", stage)  # type: ignore[arg-type]
+            activity.note(request.user, "stage made", stage)  # type: ignore[arg-type]
             if rates:
                 messages.info(request, f"{stage} is paused: write its questions, then open it.")
                 return redirect("annotation:rubric_edit", stage.pk)
@@ -81,7 +81,7 @@ def stage_edit(request: HttpRequest, pk: int) -> HttpResponse:
             form.refuse(refusal)
         else:
             changed = ", ".join(form.changed_data)
-            activity.note(request.user, "edited the stage", found, changed)  # type: ignore[arg-type]
+            activity.note(request.user, "stage edited", found, changed)  # type: ignore[arg-type]
             messages.success(request, "Saved.")
             return redirect("annotation:stage", pk)
     context = {"stage": found, "project": found.project, "form": form}
@@ -99,7 +99,7 @@ def stage_state(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("annotation:stage", pk)
     try:
         acts.set_state(stage=found, state=state)
-        what = "opened the stage" if state == Stage.State.OPEN else "paused the stage"
+        what = "stage opened" if state == Stage.State.OPEN else "stage paused"
         activity.note(request.user, what, found)  # type: ignore[arg-type]
         messages.success(request, f"{found} is {_STATES[state]}.")
     except Refused as refusal:

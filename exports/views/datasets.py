@@ -56,7 +56,7 @@ def dataset_new(request: HttpRequest, slug: str) -> HttpResponse:
         except SelectionError as error:
             form.refuse(error)
         else:
-            _note(request, "made the dataset", dataset)
+            _note(request, "dataset made", dataset)
             messages.success(request, f"{dataset} is there. Look at what the rules give.")
             return redirect("exports:dataset", dataset.pk)
     return render(request, "exports/dataset_new.html", {"form": form})
@@ -74,7 +74,7 @@ def dataset_edit(request: HttpRequest, pk: int) -> HttpResponse:
         except SelectionError as error:
             form.refuse(error)
         else:
-            _note(request, "edited the dataset", dataset, ", ".join(form.changed_data))
+            _note(request, "dataset edited", dataset, ", ".join(form.changed_data))
             messages.success(request, "Saved. Frozen versions stay as they are.")
             return redirect("exports:dataset", pk)
     return render(request, "exports/dataset_edit.html", {"dataset": dataset, "form": form})
@@ -134,7 +134,7 @@ def dataset_freeze(request: HttpRequest, pk: int) -> HttpResponse:
     except Refused as refusal:
         messages.error(request, str(refusal))
     else:
-        _note(request, "froze the dataset", found, f"version {snapshot.number}")
+        _note(request, "dataset frozen", found, f"version {snapshot.number}")
         messages.success(request, f"{snapshot} is being frozen.")
     return redirect("exports:dataset", pk)
 

@@ -11,9 +11,10 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from annotation import access, activity
 from annotation.errors import Refused
-from annotation.models import Project, Role, User
-from exports.models import Dataset
-from training import answers, preflight_report, preflights, reports, runs
+from annotation.models import Erasure, Project, Role, User
+from exports import withdrawal
+from exports.models import Dataset, Snapshot
+from training import answers, preflight_report, preflights, reports, runs, withdrawn
 from training.forms import ProjectAnswerForm, RlhfForm, StartForm
 from training.models import Run
 from training.recipes.configs import RECIPES, ConfigError
@@ -143,7 +144,7 @@ def start(request: HttpRequest, pk: int) -> HttpResponse:
         report = preflight_report.shown(found) if found else None
         shown = "" if report else str(error)
         return _panel(request, dataset, form=form, refusal=shown, report=report, status=422)
-    _note(_person(request), "started", run)
+    _note(_person(request), "run started", run)
     return _gone(request, reverse("training:run", args=[run.pk]))
 
 
@@ -163,7 +164,7 @@ def rlhf(request: HttpRequest, pk: int) -> HttpResponse:
         form.add_error(None, str(error))
         return _panel(request, dataset, rlhf=form, status=422)
     for run in [*before, last]:
-        _note(_person(request), "started", run)
+        _note(_person(request), "run started", run)
     return _gone(request, reverse("training:run", args=[last.pk]))
 
 
@@ -175,8 +176,29 @@ def get_model(request: HttpRequest, slug: str) -> HttpResponse:
     run = runs.get_model(workspace=workspace, user=_person(request))
     if run.workspace_id != workspace.pk:
         return _gone(request, reverse("training:runs", args=[slug]))
-    _note(_person(request), "started", run)
+    _note(_person(request), "run started", run)
     return _gone(request, reverse("training:run", args=[run.pk]))
+
+
+@login_required
+@require_GET
+def snapshot_panel(request: HttpRequest, pk: int) -> HttpResponse:
+    """On a snapshot's page: the runs and models that learned from it."""
+    rows = Snapshot.objects.select_related("dataset__workspace")
+    snapshot = access.fetch(request, rows, Role.LEAD, pk=pk)
+    context = {"touched": withdrawn.touched([snapshot]), "snapshot": snapshot}
+    return render(request, "training/_touched_panel.html", context)
+
+
+@login_required
+@require_GET
+def erasure_panel(request: HttpRequest, pk: int) -> HttpResponse:
+    """On an erasure's page: the runs and models that learned from what it withdrew."""
+    rows = Erasure.objects.select_related("workspace")
+    erasure = access.fetch(request, rows, Role.OWNER, pk=pk)
+    withdrawal.sweep(erasure.workspace)
+    context = {"touched": withdrawn.touched(withdrawal.withdrawn_by(erasure)), "erasure": erasure}
+    return render(request, "training/_touched_panel.html", context)
 
 
 @login_required
@@ -208,5 +230,5 @@ def project_answer(request: HttpRequest, pk: int) -> HttpResponse:
     except Refused as error:
         form.add_error(None, str(error))
         return _project_panel(request, project, form, status=422)
-    _note(_person(request), "started", run)
+    _note(_person(request), "run started", run)
     return _gone(request, reverse("training:run", args=[run.pk]))

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 from annotation import access, activity
 from annotation.errors import Refused
 from annotation.models import Role, User
-from training import answers, reports
+from training import answers, reports, withdrawn
 from training import runs as acts
 from training.forms import AnswerForm
 from training.models import Run
@@ -47,6 +47,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         **reports.page(found),
         "answer_form": AnswerForm(workspace=found.workspace) if reports.can_answer(found) else None,
         "resumable": found.has_ended and not acts.why_not_resumable(found),
+        "withdrawn": withdrawn.behind(found),
     }
     return render(request, "training/run.html", context)
 
@@ -80,7 +81,7 @@ def run_cancel(request: HttpRequest, pk: int) -> HttpResponse:
     found = _run(request, pk)
     try:
         acts.cancel(found, by=str(request.user))
-        _note(request, "cancelled", found)
+        _note(request, "run cancelled", found)
         messages.info(request, "It stops as soon as it has saved a checkpoint."
                       if not found.has_ended else "It is cancelled.")  # fmt: skip
     except Refused as error:
@@ -94,7 +95,7 @@ def run_resume(request: HttpRequest, pk: int) -> HttpResponse:
     found = _run(request, pk)
     try:
         acts.resume(found, by=str(request.user))
-        _note(request, "resumed", found)
+        _note(request, "run resumed", found)
         messages.success(request, "It is queued again.")
     except Refused as error:
         messages.error(request, str(error))
@@ -111,7 +112,7 @@ def run_answer(request: HttpRequest, pk: int) -> HttpResponse:
     if form.is_valid():
         try:
             made = answers.queue_answers(model=found, user=request.user, **form.cleaned_data)
-            _note(request, "started", made)
+            _note(request, "run started", made)
             return redirect("training:run", made.pk)
         except Refused as error:
             form.add_error(None, str(error))
