@@ -92,9 +92,9 @@ def fitting(stage: Stage) -> QuerySet[Prompt]:
     prompts = prompts.exclude(messages=[])
     if not stage.shows_answers:
         return prompts
-    answers = Response.objects.live().filter(prompt=OuterRef("pk"), withdrawn__isnull=True)
+    answers = Response.objects.offered().filter(prompt=OuterRef("pk"))
     if stage.kind == Stage.Kind.RANK:
-        other = Response.objects.live().filter(prompt=OuterRef("prompt"), withdrawn__isnull=True)
+        other = Response.objects.offered().filter(prompt=OuterRef("prompt"))
         return prompts.filter(
             Exists(answers.filter(Exists(other.exclude(fingerprint=OuterRef("fingerprint")))))
         )

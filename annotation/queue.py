@@ -299,5 +299,5 @@ def _suggestion(stage: Stage, prompt: Prompt) -> int | None:
     """The latest answer of the author or model whose answers a write stage begins with."""
     if stage.kind != Stage.Kind.WRITE or not stage.source_name:
         return None
-    answers = Response.objects.live().filter(prompt=prompt, author_name=stage.source_name)
-    return answers.filter(withdrawn=None).order_by("-pk").values_list("pk", flat=True).first()
+    answers = Response.objects.offered().filter(prompt=prompt, author_name=stage.source_name)
+    return answers.order_by("-pk").values_list("pk", flat=True).first()

@@ -1,5 +1,7 @@
-"""Reviews: accept, send back, fix. The only writer of reviews and, once work is handed in, of what
-its review says. Nobody reviews their own work; what its author wrote is never lost."""
+"""Reviews: accept, send back, fix. An answer that waits for its review is not yet ranked, rated or
+corrected by anybody. Nobody reviews their own work; what its author wrote is never lost.
+
+The only writer of reviews and, once work is handed in, of what its review says."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -66,6 +68,7 @@ def accept(
     review = _decide(locked, reviewer, Decision.ACCEPT, comment)
     _mark(locked, Submission.Review.ACCEPTED)
     record(locked, "accept", reviewer, {"comment": review.comment})
+    rounds.answers_arrived([locked.item.prompt_id])
     return review
 
 
@@ -221,6 +224,11 @@ def share_changed(stage: Stage) -> None:
                 WHERE stage_id = %(stage)s AND state = 'submitted' AND review = 'waiting'
                   AND {BY_NUMBER} >= %(share)s
                   AND NOT EXISTS (SELECT 1 FROM annotation_review r
-                                  WHERE r.submission_id = annotation_submission.id)""",
+                                  WHERE r.submission_id = annotation_submission.id)
+                RETURNING item_id""",
             values,
         )
+        free = [item for (item,) in cursor.fetchall()]
+    for start in range(0, len(free), rounds.CHUNK):
+        items = Item.objects.filter(pk__in=free[start : start + rounds.CHUNK])
+        rounds.answers_arrived(items.values_list("prompt", flat=True))

@@ -175,7 +175,7 @@ class Known:
 
 def _answers(prompts: Sequence[int]) -> dict[int, list[Answer]]:
     found: dict[int, list[Answer]] = defaultdict(list)
-    rows = Response.objects.live().filter(prompt__in=prompts, withdrawn__isnull=True)
+    rows = Response.objects.offered().filter(prompt__in=prompts)
     for prompt, pk, name, fingerprint in rows.values_list(
         "prompt_id", "pk", "author_name", "fingerprint"
     ):

@@ -231,7 +231,8 @@ def _keep_response(submission: Submission, user: User, text: str) -> None:
             fingerprint=text_fingerprint(text),
         )
     )
-    rounds.answered(item.prompt_id, stage.project_id)
+    if submission.review != Submission.Review.WAITING:  # else it goes on when a reviewer says so
+        rounds.answered(item.prompt_id, stage.project_id)
 
 
 @transaction.atomic

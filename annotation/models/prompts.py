@@ -19,6 +19,13 @@ class BatchQuerySet(models.QuerySet[Any]):
         return self.filter(Q(batch__isnull=True) | ~Q(batch__in=unfinished))
 
 
+class ResponseQuerySet(BatchQuerySet):
+    def offered(self) -> "BatchQuerySet":
+        """The answers that further work may be about: in force, and not waiting for a review."""
+        waits = Q(submission__isnull=False, submission__review="waiting")
+        return self.live().filter(~waits, withdrawn__isnull=True)
+
+
 class Prompt(models.Model):
     """What is to be answered: one turn of a conversation, with the conversation so far."""
 
@@ -93,7 +100,7 @@ class Response(models.Model):
     batch = models.ForeignKey(Import, null=True, on_delete=models.PROTECT, related_name="responses")
     created = models.DateTimeField(auto_now_add=True)
 
-    objects = BatchQuerySet.as_manager()
+    objects = ResponseQuerySet.as_manager()
 
     class Meta:
         indexes = [models.Index(fields=["prompt", "origin", "fingerprint"], name="response_same")]

@@ -228,3 +228,23 @@ def test_a_better_answer_is_fixed_too(cast):
     reviewing.fix(submission=turn, reviewer=cast.rui, content={"order": order, "better": "Four"})
     assert live(prompt) == ["One", "Two", "Three", "Four"]
     assert Response.objects.get(text="Four").corrects.text == "Three"
+
+
+def test_an_answer_goes_on_when_its_review_is_over(cast):
+    write, rank = reviewed(cast.project), make_stage(cast.project, "rank")
+    prompt = make_prompt(cast.project, answers=["Imported"])
+    turn = do(write, cast.ana, {"text": "Ana's"})
+    assert queue.claim(rank, cast.bea) is None
+    reviewing.accept(submission=turn, reviewer=cast.rui)
+    ranking = queue.claim(rank, cast.bea)
+    assert ranking is not None and len(ranking.shown) == 2
+    assert Response.objects.offered().filter(prompt=prompt).count() == 2
+
+
+def test_a_smaller_share_lets_answers_go_on(cast):
+    write, rank = reviewed(cast.project), make_stage(cast.project, "rank")
+    make_prompt(cast.project, answers=["Imported"])
+    do(write, cast.ana, {"text": "Ana's"})
+    assert queue.claim(rank, cast.bea) is None
+    projects.update_stage(stage=write, review_share=0)
+    assert queue.claim(rank, cast.bea) is not None

@@ -14,11 +14,16 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotation.models import (
+    Adjudication,
+    Comment,
+    Gold,
+    GuidelineVersion,
     Item,
     Membership,
     Prompt,
     Ranking,
     Response,
+    Review,
     Stage,
     Submission,
     SubmissionVersion,
@@ -26,7 +31,7 @@ from annotation.models import (
     Workspace,
 )
 from exports.models import Dataset, Snapshot
-from training.demo import story
+from training.demo import judgement, story
 from training.demo.content import DRAFTER, TOPICS
 from training.models import Run
 from training.recipes.configs import parse
@@ -134,8 +139,9 @@ def test_it_tells_the_story_to_its_end(demo):
     for slug, works in story.WORK.items():
         for work in works:
             stage = Stage.objects.get(project__slug=slug, name=work.name)
-            turns = stage.submissions
-            assert turns.filter(state="submitted").count() == work.until
+            turns = stage.submissions.exclude(review="returned")
+            returned = stage.submissions.filter(review="returned", state="draft").count()
+            assert turns.filter(state="submitted").count() + returned == work.until
             assert turns.filter(state="draft").count() == len(work.drafts)
             skips = {
                 (turn.item.prompt.external_id, str(turn.user)): (turn.skip_reason, turn.skip_note)
@@ -159,6 +165,20 @@ def test_it_tells_the_story_to_its_end(demo):
     assert Response.objects.filter(corrects__isnull=False).count() >= 15
     flagged = set(Item.objects.filter(flagged=True).values_list("prompt__external_id", flat=True))
     assert flagged == {"support-005", "science-015"}
+
+
+def test_the_work_is_judged(demo):
+    reviews = Counter(Review.objects.values_list("decision", flat=True))
+    named = {"accept": judgement.ACCEPTED, "return": judgement.RETURNED, "fix": judgement.FIXED}
+    assert reviews == {decision: len(prompts) for decision, prompts in named.items()}
+    waiting = Submission.objects.filter(review="waiting", state="submitted")
+    assert waiting.filter(stage__name="Write").count() == 4
+    assert Adjudication.objects.get().note
+    assert Gold.objects.count() == 3
+    asked = Submission.objects.filter(item__gold__isnull=False, state="submitted")
+    assert set(asked.values_list("user__name", flat=True)) == {"Ana", "Bea", "Caio"}
+    assert Comment.objects.count() == 3
+    assert set(GuidelineVersion.objects.values_list("number", flat=True)) == {1, 2}
 
 
 def test_it_lies_in_the_last_two_weeks(demo):

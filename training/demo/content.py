@@ -52,6 +52,11 @@ class Topic:
     def guidelines(self) -> str:
         return self._file("md").read_text("utf-8")
 
+    @property
+    def first_guidelines(self) -> str:
+        """What the guidelines were at the beginning: without their last section."""
+        return self.guidelines.rpartition("\n## ")[0]
+
     def rows(self) -> Iterator[Row]:
         with self._file("jsonl").open(encoding="utf-8") as lines:
             for line in lines:

@@ -13,7 +13,7 @@ from annotation.models import Membership, Project, Role, Stage, User, Workspace
 from exports import datasets, previews, snapshots
 from exports.models import Dataset
 from training import runs
-from training.demo import story
+from training.demo import judgement, story
 from training.demo.content import TOPICS, Topic
 from training.models import Run
 
@@ -70,7 +70,7 @@ def table() -> str:
     """Who can log in, and where."""
     about = {
         "Ana": "write, correct, rate and rank (Bea and Caio too)",
-        "Rui": "reads along, and will review",
+        "Rui": "reviews what the others wrote",
         "Lee": "imports, curates, freezes, trains",
         "Olga": "everything, and the admin",
     }
@@ -120,7 +120,7 @@ def load_project(topic: Topic, workspace: Workspace, cast: dict[str, User]) -> P
         name=topic.name,
         slug=topic.slug,
         description=topic.description,
-        guidelines=topic.guidelines,
+        guidelines=topic.first_guidelines,
         author=cast["Lee"],
     )
     importing.add_records(
@@ -140,12 +140,18 @@ def load_work(topic: Topic, project: Project, cast: dict[str, User]) -> None:
         stage = projects.create_stage(project=project, **story.stage_options(work))
         queue.fill(stage)  # so that ranking begins with the prompts that came with answers
         stages.append((work, stage))
-    for work, stage in stages:
+        judgement.before(stage, topic.slug, rows, cast["Lee"])
+    for number, (work, stage) in enumerate(stages):
         stage.refresh_from_db()
         story.do(work, stage, rows, cast)
+        if number == 0:  # what was written is reviewed before anybody ranks it
+            judgement.review(project, cast["Rui"])
+            judgement.second_guidelines(project, topic, cast)
+    judgement.decide(project, cast)
     story.tell_beginning(project)
     for work, stage in stages:
         story.tell_times(stage, work)
+    judgement.tell_times(project)
 
 
 def load_datasets() -> bool:
