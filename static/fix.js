@@ -53,6 +53,8 @@ window.draft = (() => {
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.isComposing) return;
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); by("work-form").requestSubmit(by("submit")); }
+    else if (event.key === "Escape" && event.target.matches?.("textarea") && !document.querySelector(".sheet:popover-open")) { const part = document.querySelector(".answer"); part.tabIndex = -1; part.focus({ preventScroll: true }); }
+    else if (event.key === "e" && by("text") && !event.target.closest("textarea, input") && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); by("text").focus(); }
     else if (event.key === "g" && !event.target.closest("textarea, input") && !event.ctrlKey && !event.metaKey && !event.altKey) { event.preventDefault(); by("guidelines").togglePopover(); }
   });
   return { say, change, trouble, save: change };
