@@ -172,7 +172,7 @@ def _for_review(submission: Submission, reviewer: User, version: int | None) -> 
     if locked.state != State.SUBMITTED:
         raise Refused("It is not handed in now: its author has it again.")
     if version is not None and version != locked.version:
-        raise Refused("Its author changed it meanwhile: look at it again.")
+        raise Refused("Its author or another reviewer changed it meanwhile: look at it again.")
     mine = Submission.objects.filter(item=locked.item_id, user=reviewer)
     if mine.filter(state__in=[State.CLAIMED, State.DRAFT]).exists():
         raise Refused("You are at this item yourself: hand yours in first, or skip it.")
@@ -201,7 +201,8 @@ def _decide(
 
 def _mark(submission: Submission, review: str) -> None:
     submission.review = review
-    submission.save(update_fields=["review"])
+    submission.version += 1  # so that a second reviewer, who saw it waiting, decides nothing
+    submission.save(update_fields=["review", "version"])
 
 
 @transaction.atomic

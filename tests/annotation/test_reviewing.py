@@ -188,6 +188,17 @@ def test_a_stale_page_decides_nothing(cast):
         reviewing.accept(submission=turn, reviewer=cast.rui, version=seen)
 
 
+def test_of_two_reviewers_at_once_the_second_is_told(cast):
+    stage = reviewed(cast.project)
+    make_prompt(cast.project)
+    turn = do(stage, cast.ana, {"text": "One"})
+    reviewing.accept(submission=turn, reviewer=cast.rui, version=turn.version)
+    with pytest.raises(Refused, match="another reviewer changed it"):
+        reviewing.send_back(submission=turn, reviewer=cast.lee, comment="No.", version=turn.version)
+    turn.refresh_from_db()
+    assert turn.review == "accepted"
+
+
 def test_who_reviewed_an_item_does_not_get_it_and_who_has_it_does_not_review_it(cast):
     stage = reviewed(cast.project, overlap=3)
     make_prompt(cast.project)
