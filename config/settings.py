@@ -107,6 +107,8 @@ PANELS = {
     "home": ["training:home_panel"],
     "project": ["exports:project_panel", "training:project_panel"],
     "stage": [],
+    "snapshot": ["training:snapshot_panel"],
+    "erasure": ["exports:erasure_panel", "training:erasure_panel"],
 }
 
 # Database. SQLite: WAL, and writers take their lock at BEGIN, so that none fails in the middle.

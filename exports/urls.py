@@ -19,6 +19,8 @@ urlpatterns: list[URLPattern] = [
     path("datasets/<int:pk>/freeze/", datasets.dataset_freeze, name="dataset_freeze"),
     # A snapshot
     path("snapshots/<int:pk>/", snapshots.snapshot, name="snapshot"),
+    path("snapshots/<int:pk>/destroy/", snapshots.snapshot_destroy, name="snapshot_destroy"),
+    path("erasures/<int:pk>/snapshots/", snapshots.erasure_panel, name="erasure_panel"),
     path("snapshots/<int:pk>/state/", snapshots.snapshot_state, name="snapshot_state"),
     path("snapshots/<int:pk>/download/<str:form>/", snapshots.download, name="download"),
 ]

@@ -13,6 +13,7 @@ from django.utils import timezone
 from annotation.models import (
     ApiToken,
     Comment,
+    Erasure,
     Import,
     Invitation,
     Item,
@@ -96,6 +97,10 @@ ANNOTATION: list[View] = [
     View("annotation:invitation_revoke", ("invitation.pk",), "lead", "post"),
     View("annotation:member_role", ("membership.pk",), "lead", "post"),
     View("annotation:member", ("membership.pk",), "lead"),
+    *form("annotation:erase_person", ("membership.pk",), "owner"),
+    *form("annotation:erase_prompt", ("prompt.pk",), "owner"),
+    View("annotation:erasures", _LISTED, "owner"),
+    View("annotation:erasure", ("erasure.pk",), "owner"),
     View("annotation:member_leave", ("membership.pk",), "lead", "post"),
     View("annotation:member_hand_over", ("membership.pk",), "lead", "post"),
     View("annotation:member_deactivate", ("membership.pk",), "lead", "post"),
@@ -219,6 +224,8 @@ EXPORTS: list[View] = [
     View("exports:dataset_count", _DATASET, "lead", "post"),
     View("exports:dataset_freeze", _DATASET, "lead", "post"),
     *pages("exports:snapshot", "exports:snapshot_state", args=_SNAPSHOT, least="lead"),
+    View("exports:snapshot_destroy", _SNAPSHOT, "owner", "post"),
+    View("exports:erasure_panel", ("erasure.pk",), "owner"),
     View("exports:download", ("snapshot.pk", "download_form"), "lead"),
     View("exports:project_panel", ("project.pk",), "lead"),
     View("api-datasets", ("acme.slug",), "lead", who="api"),
@@ -243,6 +250,8 @@ TRAINING = [
         method="post",
     ),
     View("training:dataset_panel", ("dataset.pk",), least="lead"),
+    View("training:snapshot_panel", ("snapshot.pk",), least="lead"),
+    View("training:erasure_panel", ("erasure.pk",), least="owner"),
     *pages(
         "training:preflight",
         "training:start",
@@ -322,5 +331,6 @@ def make_world(cast: SimpleNamespace) -> SimpleNamespace:
     )
     world.download_form = "jsonl"
     world.run = Run.objects.create(workspace=cast.acme, recipe="sft", state="failed")
+    world.erasure = Erasure.objects.create(workspace=cast.acme, kind="prompt", subject=1)
     world.uid, world.reset_token = "MQ", "no-token"
     return world

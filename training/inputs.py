@@ -14,6 +14,7 @@ from django.conf import settings
 
 from annotation.errors import Refused
 from annotation.models import Workspace
+from exports import withdrawal
 from exports.models import Snapshot
 from training.models import Run, RunInput
 from training.recipes.configs import RECIPES
@@ -161,6 +162,7 @@ def _snapshot(recipe: str, given: Given, workspace: Workspace, operator: bool) -
         given = row
     if not isinstance(given, Snapshot) or given.workspace != workspace:
         raise Refused("There is no such snapshot in this workspace.")
+    given = withdrawal.check(given)
     if given.state == Snapshot.State.WITHDRAWN:
         raise Refused(f"{given} has been withdrawn: train on its successor.")
     if given.state != Snapshot.State.READY:
@@ -259,6 +261,7 @@ def staged(rows: Iterable[Chosen | RunInput]) -> list[Staged]:
     for row in rows:
         entry = Staged(row.name, row.kind, row.path, row.sha256, row.path.startswith("/"))
         if row.snapshot is not None:
+            withdrawal.check(row.snapshot)
             if row.snapshot.state != Snapshot.State.READY:
                 raise Refused(f"{row.snapshot} is {row.snapshot.state} now.")
             entry = replace(entry, path=row.snapshot.path, is_local=True)

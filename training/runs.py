@@ -11,7 +11,7 @@ from django.utils import timezone
 from annotation import importing
 from annotation.errors import Refused
 from annotation.models import User, Workspace
-from exports import chat, snapshots
+from exports import chat, snapshots, withdrawal
 from exports.models import Snapshot
 from training import dispatch, hosts, moves
 from training.engine import LOCAL, LocalEngine
@@ -279,6 +279,7 @@ def sweep() -> dict[str, int]:
             counts["released"] += 1
     importing.sweep()
     snapshots.sweep()
+    withdrawal.sweep()
     if any(counts.values()):
         log.info("sweep", extra=counts)
     return counts

@@ -22,6 +22,8 @@ urlpatterns: list[URLPattern] = [
     path("datasets/<int:pk>/train/preflight/", panels.preflight, name="preflight"),
     path("datasets/<int:pk>/train/start/", panels.start, name="start"),
     path("datasets/<int:pk>/train/rlhf/", panels.rlhf, name="rlhf"),
+    path("snapshots/<int:pk>/runs/", panels.snapshot_panel, name="snapshot_panel"),
+    path("erasures/<int:pk>/runs/", panels.erasure_panel, name="erasure_panel"),
     path("projects/<int:pk>/model-answers/", panels.project_panel, name="project_panel"),
     path("projects/<int:pk>/model-answers/start/", panels.project_answer, name="project_answer"),
 ]

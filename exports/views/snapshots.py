@@ -6,12 +6,13 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
 from annotation import access
+from annotation.errors import Refused
 from annotation.markdown import render as markdown
-from annotation.models import Role
-from exports import charts, downloads, files
+from annotation.models import Erasure, Role
+from exports import charts, downloads, files, withdrawal
 from exports.models import Snapshot
 from exports.splits import SPLITS
 
@@ -20,7 +21,7 @@ BUSY = (Snapshot.State.QUEUED, Snapshot.State.FREEZING)
 
 def _fetch(request: HttpRequest, pk: int) -> Snapshot:
     rows = Snapshot.objects.select_related("dataset__workspace", "created_by")
-    return access.fetch(request, rows, Role.LEAD, pk=pk)
+    return withdrawal.check(access.fetch(request, rows, Role.LEAD, pk=pk))
 
 
 @login_required
@@ -38,6 +39,11 @@ def snapshot(request: HttpRequest, pk: int) -> HttpResponse:
             "forms": list(downloads.FORMATS),
             "rules": [(name, _words(value)) for name, value in found.selection.items()],
             "splits": [split for split in SPLITS if found.counts.get(split)],
+        }
+    elif found.state == Snapshot.State.WITHDRAWN:
+        context |= {
+            "successor": withdrawal.successor(found),
+            "on_disk": bool(found.path) and Path(found.path).is_dir(),
         }
     return render(request, "exports/snapshot.html", context)
 
@@ -97,3 +103,31 @@ def download(request: HttpRequest, pk: int, form: str) -> HttpResponse | Streami
     shown = f"{name}-{split}" if split else name
     response["Content-Disposition"] = f'attachment; filename="{shown}.{ending}"'
     return response
+
+
+@login_required
+@require_POST
+def snapshot_destroy(request: HttpRequest, pk: int) -> HttpResponse:
+    """Delete the files of a withdrawn snapshot; `name` in the form says which, typed by hand."""
+    rows = Snapshot.objects.select_related("dataset__workspace")
+    found = access.fetch(request, rows, Role.OWNER, pk=pk)
+    if request.POST.get("name", "").strip() != str(found):
+        messages.error(request, f"Nothing was deleted: type {found} to delete its files.")
+        return redirect("exports:snapshot", pk)
+    try:
+        withdrawal.destroy(snapshot=found)
+        messages.success(request, f"The files of {found} are gone; its hash and counts stay.")
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+    return redirect("exports:snapshot", pk)
+
+
+@login_required
+@require_GET
+def erasure_panel(request: HttpRequest, pk: int) -> HttpResponse:
+    """On an erasure's page: the snapshots that it withdrew."""
+    rows = Erasure.objects.select_related("workspace")
+    erasure = access.fetch(request, rows, Role.OWNER, pk=pk)
+    withdrawal.sweep(erasure.workspace)
+    found = [(each, withdrawal.successor(each)) for each in withdrawal.withdrawn_by(erasure)]
+    return render(request, "exports/_erasure_panel.html", {"withdrawn": found})
