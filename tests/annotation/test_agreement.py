@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import aggregate_raters
 from statsmodels.stats.inter_rater import fleiss_kappa as reference_fleiss
+from statsmodels.stats.proportion import proportion_confint
 
 from annotation.agreement import (
     Agreement,
@@ -107,7 +108,10 @@ def test_one_unit_has_a_value_and_no_interval() -> None:
 def test_full_agreement_is_one() -> None:
     for metric in METRICS:
         found = krippendorff_alpha([{"a": n % 3, "b": n % 3} for n in range(30)], metric)
-        assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
+        assert (found.value, found.high) == (1.0, 1.0)
+        # Thirty in thirty: the exact lower bound of such a share.
+        theirs = proportion_confint(30, 30, method="beta")[0]
+        assert found.low == near(theirs)
 
 
 def test_an_unknown_metric_is_refused() -> None:
@@ -131,6 +135,7 @@ ratings = st.lists(
 def test_laws_of_alpha(units: list[dict], metric: str, dice: random.Random) -> None:
     found = krippendorff_alpha(units, metric)
     assert found.value is None or found.value <= 1
+    assert found.low is None or found.low <= found.value <= found.high
     shuffled = [dict(dice.sample(list(unit.items()), len(unit))) for unit in units]
     dice.shuffle(shuffled)
     again = krippendorff_alpha(shuffled, metric)
