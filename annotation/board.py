@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.core.cache import cache
-from django.db.models import CharField, Count, F, Func, Sum
+from django.db.models import CharField, Count, F, Func, Q, Sum
 from django.utils import timezone
 
 from annotation import measuring, progress
@@ -120,11 +120,13 @@ def _handed_in(stages: list[Stage], first: date) -> Iterable[tuple[int, int, dat
 
 
 def left(stage: Stage) -> int:
-    """Submissions that the stage still needs: of open items and of those to be made."""
+    """Submissions that the stage still needs: of items open or in hand, and of those to come."""
     if stage.kind not in WORKED or stage.state == Stage.State.IMPORTED:
         return 0
-    open_ = Item.objects.filter(stage=stage, open=True).exclude(lane=Item.GOLD_LANE)
-    found = open_.aggregate(n=Sum(F("needed") - F("done")))["n"] or 0
+    goes_on = Q(open=True) | Q(taken=F("needed"))  # what skips have closed is left to nobody
+    items = Item.objects.filter(goes_on, stage=stage, done__lt=F("needed"))
+    items = items.exclude(lane=Item.GOLD_LANE)
+    found = items.aggregate(n=Sum(F("needed") - F("done")))["n"] or 0
     to_come = qualifying(stage).filter(pk__gt=stage.filled_to).count()
     return int(found) + to_come * stage.overlap
 

@@ -3,18 +3,31 @@ only; beside the numbers of board.py every count stops at MANY."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from annotation import charts
 from annotation.board import DAYS, Counts
 from annotation.forecast import Forecast, forecast, said
-from annotation.models import Item, Membership, Project, Prompt, Role, Seat, Stage, Submission, User
+from annotation.models import (
+    Item,
+    Measurement,
+    Membership,
+    Project,
+    Prompt,
+    Role,
+    Seat,
+    Stage,
+    Submission,
+    User,
+)
 from annotation.progress import Progress
+from annotation.quality_page import TONES, VERDICTS, headline
 from annotation.reviewing import WAITS
 from annotation.rounds import WORKED
 
@@ -22,6 +35,19 @@ MANY = 1_000
 IDLE = 3  # days without a submission, while work waits
 MOST_PEOPLE = 30
 DISAGREE = 50  # of 100: from here on an item stands on the lead's list
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """A stage's agreement as it was last measured: of its own question, else of the one that is
+    agreed on least. `word` and `tone` are those of the quality page."""
+
+    value: float
+    word: str
+    tone: str
+    about: str
+    sentence: str
+    measured: datetime
 
 
 @dataclass(frozen=True)
@@ -36,6 +62,7 @@ class Line:
     returned: int = 0
     flagged: int = 0
     disagree: int = 0
+    agreement: "Agreed | None" = None
 
     @property
     def waits(self) -> bool:
@@ -59,7 +86,7 @@ def lines(stages: Sequence[Stage], counts: Counts, role: Role) -> list[Line]:
     today = timezone.localdate()
     if role < Role.REVIEWER:
         return [Line(stage, counts.of(stage)) for stage in stages]
-    rows = []
+    rows, known = [], agreements(stages)
     for stage in stages:
         found = counts.result.get("stages", {}).get(str(stage.pk), {})
         is_led = role >= Role.LEAD and "left" in found
@@ -76,7 +103,11 @@ def lines(stages: Sequence[Stage], counts: Counts, role: Role) -> list[Line]:
                 to_review=_few(Submission.objects.extra(where=list(WAITS)).filter(stage=stage)),
                 returned=found.get("returned", 0),
                 flagged=_few(items.filter(Exists(in_use), flagged=True)),
-                disagree=_few(items.filter(disagreement__gt=0, disagreement__gte=DISAGREE)),
+                disagree=_few(
+                    # A literal, so that SQLite sees that the index of what divides people is meant.
+                    items.filter(disagreement__gt=RawSQL("0", ()), disagreement__gte=DISAGREE)
+                ),
+                agreement=known.get(stage.pk),
             )
         )
     return rows
@@ -84,6 +115,27 @@ def lines(stages: Sequence[Stage], counts: Counts, role: Role) -> list[Line]:
 
 def _few(rows: "QuerySet[Any]") -> int:
     return rows.order_by()[: MANY + 1].count()
+
+
+def agreements(stages: Sequence[Stage]) -> dict[int, Agreed]:
+    """Of the stages that were measured, as their quality pages said last."""
+    rows = Measurement.objects.filter(stage__in=stages, kind=Measurement.Kind.QUALITY)
+    found = {}
+    for stage, questions, computed in rows.values_list("stage", "result__questions", "computed"):
+        if (row := headline(_led(questions or []))) and computed:
+            found[stage] = Agreed(
+                value=row["lead"]["value"],
+                word=VERDICTS[row["verdict"]],
+                tone=TONES[row["verdict"]],
+                about=row["title"],
+                sentence=row["sentence"],
+                measured=computed,
+            )
+    return found
+
+
+def _led(questions: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**each, "lead": each["figures"][0]} for each in questions if each["figures"]]
 
 
 def whole(rows: Sequence[Line]) -> str:

@@ -207,9 +207,10 @@ def pages(ids: dict[str, int]) -> dict[str, str]:
         "list deep": query(after=ids["deep"]),
         "list, done in a stage": query(stage=ids["write"], state="done"),
         "list, done in a stage, deep": query(stage=ids["write"], state="done", after=ids["deep"]),
-        "list, waiting for review": query(stage=ids["write"], state="review"),
-        "list, one annotator": query(stage=ids["write"], person=ids["person"]),
+        "list, waiting for review": query(stage=ids["write"], state="waiting"),
+        "list, one annotator": query(stage=ids["write"], annotator=ids["person"]),
         "list, metadata": query(metadata="shard=17"),
+        "list, by disagreement": query(stage=ids["rank"], disagreement=50, order="disagreement"),
         "search, one word": query(q=RARE),
         "search, common words": query(q="careful river"),
     }

@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import access, activity, leave, markdown, pace, queue, ratings, review_page
+from annotation import access, activity, board, leave, markdown, pace, ratings, review_page
 from annotation import projects as acts
 from annotation.errors import Refused
 from annotation.flagged import flagged
@@ -56,10 +56,12 @@ def stage(request: HttpRequest, pk: int) -> HttpResponse:
         paces = pace.here(found)
         for seat in seats:
             seat.here = paces.get(seat.user_id)  # type: ignore[attr-defined]
+    counts = board.counts(found.project, [found])
     context = {
         "stage": found,
         "project": found.project,
-        "progress": queue.progress(found),
+        "progress": counts.of(found),
+        "counts": counts,
         "html": markdown.render(found.instructions) if found.instructions else "",
         "seats": seats,
         "flagged": flagged(found),
