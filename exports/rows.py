@@ -15,6 +15,7 @@ from exports.rules import ANSWER_CLASSES, Selection
 from exports.splits import split
 
 DUPLICATE = "exact duplicate of another row"
+OTHER_CHOSEN = "another answer was chosen"  # by the lead, who decided the item
 OTHER_SPLIT = "the corrected prompt belongs to another split"
 
 
@@ -33,6 +34,7 @@ class Answer:
     messages: list[dict[str, Any]] | None = None
     system: str | None = None
     context: str | None = None
+    passed_over: bool = False  # a lead decided its item otherwise
 
     @property
     def kind(self) -> str:
@@ -47,7 +49,7 @@ class Ranked:
     """A ranking in scope."""
 
     order: list[list[int]]
-    submission: int
+    submission: int | None  # none for a lead's own decision
     annotator: str
     strength: int | None = None
     guidelines: int | None = None
@@ -96,13 +98,16 @@ def candidates(kind: str, work: Work, selection: Selection, salt: str) -> Iterat
 def _sft(work: Work, selection: Selection, salt: str) -> Iterator[Candidate]:
     wanted = set(selection.answers)
     scope = [answer for answer in work.answers if answer.in_scope]
-    corrected = {a.corrects for a in scope} if "corrected" in wanted else set()
+    standing = [answer for answer in scope if not answer.passed_over]
+    corrected = {a.corrects for a in standing} if "corrected" in wanted else set()
     votes = _votes(work) if selection.best_ranked else []
     best, bad = preferences.best(votes), preferences.judged_bad(votes)
     for answer in scope:
         found = Candidate(work, length=len(answer.text), answers=[answer])
         if answer.kind not in wanted:
             found.reason = f"answers {ANSWER_CLASSES[answer.kind].split(' (')[0]} are not selected"
+        elif answer.passed_over:
+            found.reason = OTHER_CHOSEN
         elif answer.id in corrected:
             found.reason = "superseded by its correction"
         elif selection.best_ranked and not best:
@@ -143,6 +148,8 @@ def _preference(work: Work, selection: Selection, salt: str) -> Iterator[Candida
                 continue
             ranked = frozenset((correction.id, original.id)) in compared
             reason = "the two were ranked as well" if ranked else ""
+            if correction.passed_over:
+                reason = OTHER_CHOSEN
             if not reason and selection.margin != "none":
                 reason = "a correction has no margin"
             yield _pair(work, selection, salt, correction, original, reason, None, [], correction)

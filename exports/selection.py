@@ -12,11 +12,13 @@ from django.db.models import Count, Max, Q, Sum, TextField
 from django.db.models.functions import Cast, Length
 
 from annotation.models import (
+    Adjudication,
     Import,
     Project,
     Prompt,
     Ranking,
     Response,
+    Review,
     Stage,
     Submission,
     Workspace,
@@ -102,16 +104,28 @@ def _works(project: Project, selection: Selection, with_answers: bool) -> Iterat
         ]
         if with_answers:
             ids = [row["id"] for row in rows]
-            answers, rankings = _answers(ids, selection), _rankings(ids, selection)
+            decided = _decided(ids)
+            answers = _answers(ids, selection, decided)
+            rankings = _rankings(ids, selection, decided)
             for work in works:
                 work.answers, work.rankings = answers[work.id], rankings[work.id]
         yield works
 
 
-def _answers(prompt_ids: list[int], selection: Selection) -> dict[int, list[Answer]]:
+def _decided(prompt_ids: list[int]) -> dict[int, Adjudication]:
+    """{item: the lead's decision in force}: of what was made of the item, it alone counts."""
+    rows = Adjudication.objects.filter(item__prompt__in=prompt_ids, withdrawn__isnull=True)
+    return {row.item_id: row for row in rows.select_related("item")}
+
+
+def _answers(
+    prompt_ids: list[int], selection: Selection, decided: dict[int, Adjudication]
+) -> dict[int, list[Answer]]:
     """The live responses of each prompt; in scope are those of the chosen stages' submitted work
-    and, since they belong to no stage, those that came without a submission."""
+    and, since they belong to no stage, those that came without a submission. A lead's own text
+    belongs to the stage of the item that it decides."""
     found: dict[int, list[Answer]] = defaultdict(list)
+    own = {row.response_id: row.item.stage_id for row in decided.values() if row.response_id}
     rows = (
         Response.objects.live()
         .filter(prompt__in=prompt_ids, withdrawn__isnull=True)
@@ -126,6 +140,7 @@ def _answers(prompt_ids: list[int], selection: Selection) -> dict[int, list[Answ
             "submission_id",
             "submission__state",
             "submission__stage_id",
+            "submission__item_id",
             "submission__user_id",
             "submission__rater",
             "submission__guidelines__number",
@@ -135,11 +150,12 @@ def _answers(prompt_ids: list[int], selection: Selection) -> dict[int, list[Answ
         )
     )
     for prompt, pk, text, origin, corrects, author, *turn in rows.iterator():
-        submission, state, stage, user, rater, guidelines, messages, system, context = turn
-        in_scope = submission is None or (
-            state == Submission.State.SUBMITTED
-            and (selection.stages is None or stage in selection.stages)
+        submission, state, stage, item, user, rater, guidelines, messages, system, context = turn
+        stage = own.get(pk, stage)
+        in_scope = (submission is None or state == Submission.State.SUBMITTED) and (
+            stage is None or selection.stages is None or stage in selection.stages
         )
+        decision = decided.get(item)
         found[prompt].append(
             Answer(
                 id=pk,
@@ -153,12 +169,16 @@ def _answers(prompt_ids: list[int], selection: Selection) -> dict[int, list[Answ
                 messages=messages,
                 system=system,
                 context=context,
+                passed_over=decision is not None and decision.submission_id != submission,
             )
         )
     return found
 
 
-def _rankings(prompt_ids: list[int], selection: Selection) -> dict[int, list[Ranked]]:
+def _rankings(
+    prompt_ids: list[int], selection: Selection, decided: dict[int, Adjudication]
+) -> dict[int, list[Ranked]]:
+    """The rankings in scope; of a decided item the chosen one, or the lead's own order."""
     found: dict[int, list[Ranked]] = defaultdict(list)
     unfinished = Import.objects.exclude(state=Import.State.DONE).values("pk")
     rankings = Ranking.objects.filter(
@@ -172,6 +192,7 @@ def _rankings(prompt_ids: list[int], selection: Selection) -> dict[int, list[Ran
     if not selection.include_imported:
         rankings = rankings.exclude(submission__origin="import")
     rows = rankings.order_by("id").values_list(
+        "submission__item_id",
         "submission__item__prompt_id",
         "order",
         "strength",
@@ -181,17 +202,33 @@ def _rankings(prompt_ids: list[int], selection: Selection) -> dict[int, list[Ran
         "submission__rater",
         "submission__guidelines__number",
     )
-    for prompt, order, strength, all_bad, submission, user, rater, guidelines in rows.iterator():
+    for item, prompt, order, strength, all_bad, submission, user, rater, number in rows.iterator():
+        if item in decided and decided[item].submission_id != submission:
+            continue
         found[prompt].append(
             Ranked(
                 order=order,
                 strength=strength,
                 submission=submission,
                 annotator=_annotator(user, rater),
-                guidelines=guidelines,
+                guidelines=number,
                 all_bad=all_bad,
             )
         )
+    for decision in decided.values():
+        about = decision.item
+        if "order" in decision.content and (
+            selection.stages is None or about.stage_id in selection.stages
+        ):
+            found[about.prompt_id].append(
+                Ranked(
+                    order=decision.content["order"],
+                    strength=decision.content.get("strength"),
+                    submission=None,
+                    annotator=_annotator(decision.author_id, ""),
+                    all_bad=bool(decision.content.get("all_bad")),
+                )
+            )
     return found
 
 
@@ -217,9 +254,14 @@ def data_version(dataset: Dataset, selection: Selection) -> str:
         turns = Submission.objects.live().filter(stage__project__in=projects)
         done = turns.filter(state=Submission.State.SUBMITTED)
         rankings = Ranking.objects.filter(submission__stage__project__in=projects)
+        reviews = Review.objects.filter(submission__stage__project__in=projects)
+        decisions = Adjudication.objects.filter(item__stage__project__in=projects)
         parts += [
             responses.aggregate(n=Count("id"), last=Max("id"), gone=Count("withdrawn")),
             done.aggregate(n=Count("id"), last=Max("submitted")),
             rankings.aggregate(n=Count("id"), last=Max("id"), gone=Count("withdrawn")),
+            # A fix changes a ranking in its place; a decision changes what counts, and no row.
+            reviews.aggregate(n=Count("id"), last=Max("id")),
+            decisions.aggregate(n=Count("id"), last=Max("id"), gone=Count("withdrawn")),
         ]
     return repr((to_json(dataset.kind, selection), [sorted(part.items()) for part in parts]))
