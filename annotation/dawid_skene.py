@@ -31,7 +31,7 @@ def dawid_skene(
         nothing = _Fit(np.zeros((0, 0)), np.zeros(0), np.zeros((0, 0, 0)), 0.0)
         return _result(told, nothing, 0, True)
     shares = np.zeros((len(told.starts), len(told.labels)))
-    np.add.at(shares, (told.unit, told.said), 1)
+    np.add.at(shares, (told.kind, told.said), 1)
     fit = _round(told, shares / shares.sum(1, keepdims=True))
     for done in range(1, rounds):
         before, fit = fit, _round(told, fit.probabilities)
@@ -42,17 +42,18 @@ def dawid_skene(
 
 @dataclass(frozen=True)
 class _Told:
-    """Who said what of which unit: `unit` counts only those that have a rating (`whole` says where
-    they stand among all), and `starts` is where each begins."""
+    """Who said what. Units of which the same people said the same are one kind: `many` counts
+    them, `kinds` has the kind of each unit (None without ratings). Of each rating `kind`, `rater`
+    and `said` (the label's place); the ratings of a kind begin at `starts`."""
 
     labels: list[Any]
     raters: list[Any]
-    unit: Whole
+    kinds: list[int | None]
+    many: Numbers
+    kind: Whole
     rater: Whole
     said: Whole
     starts: Whole
-    whole: list[int]
-    units: int
 
     @classmethod
     def of(cls, units: Sequence[Mapping[Any, Any]], labels: Sequence[Any] | None) -> "_Told":
@@ -60,26 +61,25 @@ class _Told:
             labels = [*dict.fromkeys(v for unit in units for v in unit.values() if is_given(v))]
         place = {label: number for number, label in enumerate(labels)}
         raters: dict[Any, int] = {}
-        told: list[tuple[int, int, int]] = []
-        starts: list[int] = []
-        whole: list[int] = []
-        for number, unit in enumerate(units):
-            begin = len(told)
-            for rater, value in unit.items():
-                if is_given(value) and value in place:
-                    who = raters.setdefault(rater, len(raters))
-                    told.append((len(whole), who, place[value]))
-            if len(told) > begin:
-                starts.append(begin)
-                whole.append(number)
-        unit_of, rater_of, said = np.array(told, np.int64).reshape(-1, 3).T
-        begins = np.array(starts, np.int64)
-        return cls([*labels], [*raters], unit_of, rater_of, said, begins, whole, len(units))
+        found: dict[tuple[tuple[int, int], ...], int] = {}
+        kinds: list[int | None] = []
+        for unit in units:
+            ratings = [
+                (raters.setdefault(rater, len(raters)), place[value])
+                for rater, value in unit.items()
+                if is_given(value) and value in place
+            ]
+            kinds.append(found.setdefault(tuple(sorted(ratings)), len(found)) if ratings else None)
+        told = [(kind, *rating) for ratings, kind in found.items() for rating in ratings]
+        kind_of, rater_of, said = np.array(told, np.int64).reshape(-1, 3).T
+        many = np.bincount([kind for kind in kinds if kind is not None], minlength=len(found))
+        starts = np.searchsorted(kind_of, np.arange(len(found)))
+        return cls([*labels], [*raters], kinds, many.astype(float), kind_of, rater_of, said, starts)
 
 
 @dataclass(frozen=True)
 class _Fit:
-    probabilities: Numbers  # of each unit, by label
+    probabilities: Numbers  # of each kind of unit, by label
     prior: Numbers
     confusion: Numbers  # by rater, true label, label said
     log_likelihood: float
@@ -89,47 +89,50 @@ def _round(told: _Told, probabilities: Numbers) -> _Fit:
     """Reliability from the labels' probabilities, then those from the reliability."""
     many, size = len(told.labels), len(told.raters) * len(told.labels)
     cell = told.rater * many + told.said
-    by_label = [np.bincount(cell, weight, size) for weight in probabilities[told.unit].T]
+    weights = probabilities * told.many[:, None]
+    by_label = [np.bincount(cell, weight, size) for weight in weights[told.kind].T]
     confusion = np.stack(by_label, 1).reshape(len(told.raters), many, many).swapaxes(1, 2)
     of_label = confusion.sum(2, keepdims=True)
     # Of a label that they never met nothing is known of a rater: all is as likely.
     unknown = np.full_like(confusion, 1 / many)
     confusion = np.divide(confusion, of_label, out=unknown, where=of_label > 0)
-    prior = probabilities.mean(0)
+    prior = weights.sum(0) / told.many.sum()
     with np.errstate(divide="ignore"):  # what never happened has the logarithm -inf
         each = np.log(confusion)[told.rater, :, told.said]
         joint = np.log(prior) + np.add.reduceat(each, told.starts)
     top = joint.max(1, keepdims=True)
     odds = np.exp(joint - top)
     total = odds.sum(1, keepdims=True)
-    return _Fit(odds / total, prior, confusion, float((top + np.log(total)).sum()))
+    return _Fit(odds / total, prior, confusion, float(told.many @ (top + np.log(total))[:, 0]))
 
 
 def _result(told: _Told, fit: _Fit, rounds: int, settled: bool) -> dict[str, Any]:
-    values: list[Any] = [None] * told.units
-    tied: list[list[Any]] = [[] for _ in range(told.units)]
-    probabilities: list[dict[Any, float] | None] = [None] * told.units
-    for number, row in zip(told.whole, fit.probabilities.tolist(), strict=True):
-        best = max(row)
-        lead = [x for x, chance in zip(told.labels, row, strict=True) if chance >= best - SAME]
-        probabilities[number] = dict(zip(told.labels, row, strict=True))
-        if len(lead) == 1:
-            values[number] = lead[0]
-        else:
-            tied[number] = lead
-    many = len(told.raters)
-    right = fit.probabilities[told.unit, told.said] if len(told.said) else np.zeros(0)
-    accuracy = np.bincount(told.rater, right, many) / np.maximum(
-        np.bincount(told.rater, None, many), 1
-    )
+    rows = fit.probabilities.tolist()
+    leading = [
+        [label for label, chance in zip(told.labels, row, strict=True) if chance >= max(row) - SAME]
+        for row in rows
+    ]
+    values: list[Any] = []
+    tied: list[list[Any]] = []
+    probabilities: list[dict[Any, float] | None] = []
+    for kind in told.kinds:
+        lead = [] if kind is None else leading[kind]
+        values.append(lead[0] if len(lead) == 1 else None)
+        tied.append([*lead] if len(lead) > 1 else [])
+        probabilities.append(
+            None if kind is None else dict(zip(told.labels, rows[kind], strict=True))
+        )
+    right = fit.probabilities[told.kind, told.said] if rows else np.zeros(0)
+    given = told.many[told.kind]
+    of_them = np.bincount(told.rater, right * given) / np.bincount(told.rater, given)
     return {
         "values": values,
         "tied": tied,
         "probabilities": probabilities,
         "labels": told.labels,
-        "prior": dict(zip(told.labels, fit.prior.tolist(), strict=False)),
+        "prior": dict(zip(told.labels, fit.prior.tolist(), strict=bool(rows))),
         "confusion": dict(zip(told.raters, fit.confusion.tolist(), strict=True)),
-        "accuracy": dict(zip(told.raters, accuracy.tolist(), strict=True)),
+        "accuracy": dict(zip(told.raters, of_them.tolist(), strict=True)),
         "rounds": rounds,
         "settled": settled,
         "log_likelihood": fit.log_likelihood,
