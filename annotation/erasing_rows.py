@@ -8,7 +8,7 @@ from django.db import connection, transaction
 from django.db.models import CharField, F, QuerySet, Value
 from django.db.models.functions import Cast, Coalesce, Concat, Now
 
-from annotation import gold, places
+from annotation import gold, places, search_index
 from annotation.errors import Refused
 from annotation.models import (
     Adjudication,
@@ -206,5 +206,6 @@ def compact() -> None:
             for table in [*tables, "annotation_user", "annotation_activity"]:
                 cursor.execute(f'VACUUM (FULL) "{table}"')
         else:
+            search_index.compact()
             cursor.execute("VACUUM")
     empty_log()

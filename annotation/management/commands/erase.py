@@ -1,5 +1,6 @@
-"""`manage.py erase person|prompt ...`: everything by a person, or a prompt with all that was made
-of it. It asks for a confirmation typed by hand; docs/people.md says what it reaches and what not."""
+"""`manage.py erase person|prompt ...`: everything by a person, or a prompt with all made of it.
+
+It asks for a confirmation typed by hand; docs/people.md says what it reaches and what not."""
 
 from argparse import ArgumentParser
 from typing import Any
