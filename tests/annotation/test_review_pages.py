@@ -160,6 +160,7 @@ def test_back_to_the_last_one_to_decide_anew(as_user, cast, stage) -> None:
     assert f'id="back" href="?submission={first.pk}"' in page
     again = rui.get(url("review", stage.pk, f"?submission={first.pk}"))
     assert "Accept again" in again.content.decode()
+    first.refresh_from_db()  # the page that was opened anew knows of the first decision
     answer = decide(rui, first, "return", comment="On second thoughts.", headers=HTMX)
     assert answer.context["turn"] == second and state(first) == ("draft", "returned")
     assert [review.decision for review in first.reviews.order_by("pk")] == ["accept", "return"]
