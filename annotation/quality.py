@@ -27,7 +27,7 @@ def compute(stage: Stage) -> dict[str, Any]:
     100,000 items of two submissions take a few seconds."""
     key = data_key(stage) if quality_data.is_small(stage) else ""
     data = load(stage)
-    asked = questions(stage.kind, stage.rubric, data.turns, data.candidates)
+    asked = questions(stage.kind, stage.rubric, data.turns)
     write_disagreement(data, disagreements(asked))
     everyone = quality_people.people(data, asked)
     people = [

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Count, Max, Q, QuerySet, Sum
+from django.db.models import Count, Max, Q, QuerySet, Sum, Value
 
 from annotation.models import Adjudication, Gold, Item, Ranking, Review, Stage, Submission
 from annotation.models.prompts import BatchQuerySet
-from annotation.rubric import version
+from annotation.rubric import in_force, version
 
 MOST = 300_000  # submissions: the newest are read, and the page says so
 SMALL = 2_000  # submissions that are measured while somebody waits for the page
@@ -33,6 +33,21 @@ class Turn:
     review: str
     unchanged: bool
     suggestion_use: str
+    order: "Order | None" = None  # what they said, over the places in the item's answers
+
+
+# Places of an item's answers, best first, ties together: ((1,), (0, 2)).
+Order = tuple[tuple[int, ...], ...]
+
+
+def canonical(order: Sequence[Sequence[int]], answers: Sequence[int]) -> Order | None:
+    """The order over the places in `answers`, so that equal orders are equal; None if it is about
+    others. Pure."""
+    place = {pk: n for n, pk in enumerate(answers)}
+    try:
+        return tuple([tuple(sorted([place[pk] for pk in group])) for group in order])
+    except KeyError:
+        return None
 
 
 @dataclass(slots=True)
@@ -76,14 +91,21 @@ def load(stage: Stage, only: Sequence[int] | None = None) -> Data:
         rankings = rankings.filter(submission__item__in=only)
     orders = _orders(rankings) if stage.kind == Stage.Kind.RANK else {}
     fixed = dict(handed_in.filter(review="fixed").values_list("pk", "draft"))
-    rows = handed_in.order_by("-pk").values_list(*TURN)[: MOST + 1]
-    for pk, item, user, rater, shown, ratings, *rest in rows.iterator(CHUNK):
+    # Of a large stage every column counts: what nobody asks for here is not read.
+    shown = "shown" if orders else Value(0)
+    ratings = "ratings" if in_force(stage.rubric) else Value(0)
+    rows = handed_in.order_by("-pk").values_list(
+        "pk", "item", "user", "rater", shown, ratings, *REST
+    )
+    for pk, item, user, rater, seen, rated, *rest in rows[: MOST + 1].iterator(CHUNK):
         if len(data.turns) >= MOST:
             data.all = False
             break
-        counts = ({"ratings": ratings} if ratings else {}) | orders.get(pk, {})
-        said = fixed.get(pk, counts)
-        turn = Turn(pk, item, rater if user is None else user, said, counts, shown, *rest)
+        counts = ({"ratings": rated} if rated else {}) | orders.get(pk, {})
+        said = fixed.get(pk, counts) if fixed else counts
+        turn = Turn(pk, item, rater if user is None else user, said, counts, seen or [], *rest)
+        if said.get("order"):
+            turn.order = canonical(said["order"], data.candidates.get(item) or sorted(turn.shown))
         (data.gold if item in hidden else data.turns).append(turn)
     if only is None:
         data.decided = _decided(stage, data)
@@ -91,9 +113,7 @@ def load(stage: Stage, only: Sequence[int] | None = None) -> Data:
     return data
 
 
-# The fields of Turn, as columns.
-OTHERS = ("active_seconds", "review", "unchanged", "suggestion_use")
-TURN = ("pk", "item", "user", "rater", "shown", "ratings", *OTHERS)
+REST = ("active_seconds", "review", "unchanged", "suggestion_use")
 
 
 def _handed_in(stage: Stage) -> BatchQuerySet:

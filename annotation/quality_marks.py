@@ -11,7 +11,7 @@ from annotation.shares import binomial_p
 
 FEW = 20  # items that two annotators share, submissions, comparisons: below it nothing is said
 FEW_GOLD = 5
-CHANCE = 0.25  # agreement with others whose whole interval lies below it is no better than chance
+CHANCE = 0.3  # agreement with others whose whole interval lies below it is no better than chance
 BEHIND = 0.05  # so far below the usual agreement the whole interval has to lie
 LEAN = 0.05  # so far from chance the whole interval has to lie
 FAST = 0.25  # of the submissions

@@ -190,7 +190,7 @@ def _units(stage: Stage, items: Sequence[int]) -> dict[int, list[tuple[Question,
     """By item, what at least two people said something about."""
     data = quality_data.load(stage, items)
     found: dict[int, list[tuple[Question, Unit]]] = {}
-    for question in questions(stage.kind, stage.rubric, data.turns, data.candidates):
+    for question in questions(stage.kind, stage.rubric, data.turns):
         for unit in question.compared():
             found.setdefault(unit[0], []).append((question, unit))
     return found

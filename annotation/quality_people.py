@@ -12,7 +12,7 @@ from typing import Any
 
 from annotation.gold_score import score
 from annotation.quality_data import Data, Rater, Turn
-from annotation.quality_questions import Question, by_chance, canonical, likeness
+from annotation.quality_questions import Question, by_chance, likeness
 from annotation.shares import Z, wilson
 
 QUICK = 4  # too fast: under a quarter of the usual time of an item …
@@ -133,14 +133,14 @@ def _habits(person: Person, turns: Sequence[Turn], data: Data) -> None:
     compared = tied = won = 0
     expected = 0.0
     for turn in turns:
-        answers = data.candidates.get(turn.item) or turn.shown
-        order = canonical(turn.said["order"], answers) if turn.said.get("order") else None
+        order = turn.order
         if order is None or not turn.shown:
             continue
         compared += 1
         if len(order[0]) > 1:
             tied += 1
         else:
+            answers = data.candidates.get(turn.item) or sorted(turn.shown)
             won += answers[order[0][0]] == turn.shown[0]
             expected += 1 / len(turn.shown)
     if compared:
@@ -157,41 +157,66 @@ def agreement(asked: Sequence[Question]) -> dict[Rater, tuple[Share | None, dict
     what chance gives, over the most there is beyond chance (as Cohen's kappa). Others count by how
     far they agree themselves, which is found in a first round, so that a spammer does not make
     everybody look bad."""
-    first = _round(asked, {})
+    patterns = _patterns(asked)
+    first = _round(asked, patterns, {})
     weights = {rater: max(share.value, LEAST) for rater, (share, _) in first.items() if share}
-    return _round(asked, weights)
+    return _round(asked, patterns, weights)
+
+
+# What was said about one item: (the question's place, (annotator, value) of each who said it).
+Pattern = tuple[tuple[int, tuple[tuple[Rater, Any], ...]], ...]
+
+
+def _patterns(asked: Sequence[Question]) -> Counter[Pattern]:
+    """How many items there are of each pattern: of 100,000 items of two people a few hundred."""
+    items: dict[int, list[tuple[int, tuple[tuple[Rater, Any], ...]]]] = defaultdict(list)
+    for place, question in enumerate(asked):
+        for (item, _), values in question.units.items():
+            if len(values) > 1:
+                items[item].append((place, tuple(values.items())))
+    return Counter(map(tuple, items.values()))
 
 
 def _round(
-    asked: Sequence[Question], weights: Mapping[Rater, float]
+    asked: Sequence[Question], patterns: Mapping[Pattern, int], weights: Mapping[Rater, float]
 ) -> dict[Rater, tuple[Share | None, dict[str, Share]]]:
-    sums: dict[Rater, dict[str, dict[int, list[float]]]] = defaultdict(dict)
-    for question in asked:
-        alike = likeness(question)
-        heard: dict[Rater, list[tuple[int, float, float]]] = defaultdict(list)
-        mine_all: dict[Rater, Counter[Any]] = defaultdict(Counter)
-        theirs_all: dict[Rater, Counter[Any]] = defaultdict(Counter)
-        for (item, _), values in question.units.items():
-            for rater, mine in values.items() if len(values) > 1 else ():
-                others = [(v, weights.get(r, 1.0)) for r, v in values.items() if r != rater]
-                common = common_answers(others, alike)
-                likes = [like for each in common if (like := alike(mine, each)) is not None]
+    alikes = [likeness(question) for question in asked]
+    # By annotator and question: (the pattern's number, likeness, weight) of each unit, and answers.
+    heard: dict[Rater, dict[int, list[tuple[int, float, float]]]] = defaultdict(dict)
+    mine_all: dict[tuple[Rater, int], Counter[Any]] = defaultdict(Counter)
+    theirs_all: dict[tuple[Rater, int], Counter[Any]] = defaultdict(Counter)
+    counts = list(patterns.values())
+    for number, pattern in enumerate(patterns):
+        for place, values in pattern:
+            for rater, mine in values:
+                others = [(v, weights.get(r, 1.0)) for r, v in values if r != rater]
+                common = common_answers(others, alikes[place])
+                likes = [like for each in common if (like := alikes[place](mine, each)) is not None]
                 if likes:
                     trust = max(weight for _, weight in others)
-                    heard[rater].append((item, sum(likes) / len(likes), trust))
-                    mine_all[rater][mine] += 1
-                    theirs_all[rater].update(common)
-        for rater, said in heard.items():
-            chance = by_chance(question, mine_all[rater], theirs_all[rater])
+                    unit = (number, sum(likes) / len(likes), trust)
+                    heard[rater].setdefault(place, []).append(unit)
+                    mine_all[rater, place][mine] += counts[number]
+                    for each in common:
+                        theirs_all[rater, place][each] += counts[number]
+    found = {}
+    for rater, by_place in heard.items():
+        total: Sums = {}
+        each_question = {}
+        for place, units in by_place.items():
+            chance = by_chance(asked[place], mine_all[rater, place], theirs_all[rater, place])
             if chance > 1 - 1e-9:
                 continue  # everybody says the same always: nothing can be told
-            items: dict[int, list[float]] = {}
-            for item, likely, trust in said:
-                pair = items.setdefault(item, [0.0, 0.0])
-                pair[0] += trust * (likely - chance)
-                pair[1] += trust * (1 - chance)
-            sums[rater][question.key] = items
-    return {rater: _put_together(each) for rater, each in sums.items()}
+            own: Sums = {}
+            for number, likely, trust in units:
+                for sums in (own, total):
+                    pair = sums.setdefault(number, [0.0, 0.0, counts[number]])
+                    pair[0] += trust * (likely - chance)
+                    pair[1] += trust * (1 - chance)
+            if share := ratio(own.values()):
+                each_question[asked[place].key] = share
+        found[rater] = (ratio(total.values()), each_question)
+    return found
 
 
 def common_answers(
@@ -211,26 +236,19 @@ def common_answers(
     return [value for value, much in near.items() if much > most - 1e-9]
 
 
-def _put_together(
-    each: Mapping[str, dict[int, list[float]]],
-) -> tuple[Share | None, dict[str, Share]]:
-    total: dict[int, list[float]] = {}
-    for items in each.values():
-        for item, (above, most) in items.items():
-            pair = total.setdefault(item, [0.0, 0.0])
-            pair[0] += above
-            pair[1] += most
-    questions = {key: share for key, items in each.items() if (share := ratio(items.values()))}
-    return ratio(total.values()), questions
+# By pattern: what lies above chance, the most that could, how many items.
+Sums = dict[int, list[float]]
 
 
-def ratio(pairs: Iterable[Sequence[float]]) -> Share | None:
-    """Sum over sum, with the interval of a ratio of means over independent pairs."""
-    known = list(pairs)
-    below = sum(most for _, most in known)
-    if len(known) < 2 or below <= 0:
+def ratio(rows: Iterable[Sequence[float]]) -> Share | None:
+    """Sum over sum of (part, whole, how many such), with the interval of a ratio of means over
+    independent items (the delta method)."""
+    known = list(rows)
+    below = sum(whole * n for _, whole, n in known)
+    items = sum(int(n) for *_, n in known)
+    if items < 2 or below <= 0:
         return None
-    value = sum(above for above, _ in known) / below
-    spread = sum((above - value * most) ** 2 for above, most in known)
-    half = Z * sqrt(spread * len(known) / (len(known) - 1)) / below
-    return Share(value, max(value - half, -1.0), min(value + half, 1.0), len(known))
+    value = sum(part * n for part, _, n in known) / below
+    spread = sum(n * (part - value * whole) ** 2 for part, whole, n in known)
+    half = Z * sqrt(spread * items / (items - 1)) / below
+    return Share(value, max(value - half, -1.0), min(value + half, 1.0), items)

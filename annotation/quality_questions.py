@@ -3,7 +3,7 @@
 A question's units are the things that several people said something about: an item, one answer to
 it, one option of one. Each unit holds {annotator: value}."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import combinations
@@ -11,7 +11,7 @@ from math import sqrt
 from operator import mul
 from typing import Any, Literal
 
-from annotation.quality_data import Rater, Turn
+from annotation.quality_data import Order, Rater, Turn
 from annotation.rubric import in_force, options
 
 # (the item, which part of it: an answer, or 0)
@@ -41,49 +41,42 @@ class Question:
         return {unit: values for unit, values in self.units.items() if len(values) > 1}
 
 
-Order = tuple[tuple[int, ...], ...]
-
-
-def canonical(order: Sequence[Sequence[int]], candidates: Sequence[int]) -> Order | None:
-    """The order over the places in `candidates`, so that equal orders are equal; None if it is
-    about other answers."""
-    place = {pk: n for n, pk in enumerate(candidates)}
-    try:
-        return tuple(tuple(sorted(place[pk] for pk in group)) for group in order)
-    except KeyError:
-        return None
-
-
 def choice_of(order: Order) -> int:
     """Of two answers: which is better."""
     return TIE if len(order) == 1 else FIRST if order[0] == (0,) else SECOND
 
 
 def questions(
-    kind: str,
-    rubric: Iterable[Mapping[str, Any]],
-    turns: Iterable[Turn],
-    candidates: Mapping[int, Sequence[int]],
-    content: Callable[[Turn], Mapping[str, Any]] = lambda turn: turn.said,
+    kind: str, rubric: Iterable[Mapping[str, Any]], turns: Iterable[Turn]
 ) -> list[Question]:
-    """Those of the work itself, then those of the rubric that are in force, each with what was said
-    to it; of the work's own only what there is."""
+    """Those of the work itself, then those of the rubric that are in force, each with what
+    annotators themselves said to it; of the work's own only what there is."""
+    found = rubric_questions(rubric, turns, said=True)
+    if kind != "rank":
+        return found
     pairs = Question("choice", "Which answer is better", "comparison", "choice", words=CHOICES)
     orders = Question("ranking", "The ranking", "comparison", "ranking")
-    asked = [_asked(question) for question in in_force(rubric) if question["type"] != "text"]
     for turn in turns:
-        said = content(turn)
-        if kind == "rank" and said.get("order"):
-            answers = candidates.get(turn.item) or sorted(turn.shown)
-            order = canonical(said["order"], answers)
-            if order is not None and sum(map(len, order)) == 2:
-                pairs.units.setdefault((turn.item, 0), {})[turn.rater] = choice_of(order)
-            elif order is not None:
-                orders.units.setdefault((turn.item, 0), {})[turn.rater] = order
-        ratings = said.get("ratings")
+        if turn.order is None:
+            continue
+        unit = (turn.item, 0)
+        if sum(map(len, turn.order)) == 2:
+            pairs.units.setdefault(unit, {})[turn.rater] = choice_of(turn.order)
+        else:
+            orders.units.setdefault(unit, {})[turn.rater] = turn.order
+    return [each for each in (pairs, orders) if each.units] + found
+
+
+def rubric_questions(
+    rubric: Iterable[Mapping[str, Any]], turns: Iterable[Turn], said: bool
+) -> list[Question]:
+    """With what was said, or with what counts."""
+    asked = [_asked(question) for question in in_force(rubric) if question["type"] != "text"]
+    for turn in turns if asked else ():
+        ratings = (turn.said if said else turn.counts).get("ratings") or {}
         for question in asked if ratings else ():
-            _put(question, turn, ratings.get(question.key) if ratings else None)
-    return [each for each in (pairs, orders) if each.units] + asked
+            _put(question, turn, ratings.get(question.key))
+    return asked
 
 
 def _asked(question: Mapping[str, Any]) -> Question:

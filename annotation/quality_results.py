@@ -22,7 +22,7 @@ from annotation.aggregation import (
 from annotation.models import Stage
 from annotation.quality_data import Data, Turn
 from annotation.quality_people import ratio
-from annotation.quality_questions import Question, questions
+from annotation.quality_questions import Question, rubric_questions
 
 LEAD = "the lead"  # who decided: one voice in place of all
 MOST_SOURCES = 30
@@ -33,7 +33,7 @@ def results(stage: Stage, data: Data) -> dict[str, Any]:
     """{"wins": whose answers win, of rank stages, "questions": of each rating and label}."""
     turns = list(deciding(data))
     found: dict[str, Any] = {"questions": [], "wins": []}
-    for question in questions(stage.kind, stage.rubric, turns, data.candidates, _counts):
+    for question in rubric_questions(stage.rubric, turns, said=False):
         if question.kind == "rating":
             found["questions"].append(_rated(question))
         elif question.kind == "label":
@@ -41,10 +41,6 @@ def results(stage: Stage, data: Data) -> dict[str, Any]:
     if stage.kind == Stage.Kind.RANK:
         found["wins"] = wins(turns, sources(stage))
     return found
-
-
-def _counts(turn: Turn) -> Mapping[str, Any]:
-    return turn.counts
 
 
 def deciding(data: Data) -> Iterator[Turn]:
@@ -75,38 +71,48 @@ def wins(turns: Sequence[Turn], whose: Mapping[int, str]) -> list[dict[str, Any]
     `won`: the share of comparisons with another source's answer that it won, a tie being half, with
     a 95 % interval over items; `strength`: Bradley and Terry's, the natural logarithm of the odds
     against an average answer, fair to those that met stronger ones. Pure."""
-    points: dict[str, dict[int, list[float]]] = defaultdict(dict)
-    orders: Counter[tuple[tuple[str, ...], ...]] = Counter()
+    items: dict[int, list[Named]] = defaultdict(list)
     for turn in turns:
-        order = turn.counts.get("order")
-        if not order:
-            continue
-        named = [[whose.get(pk, "") for pk in group] for group in order]
-        for one, other, score in _comparisons(named):
+        if order := turn.counts.get("order"):
+            named = tuple([tuple([whose.get(pk, "") for pk in group]) for group in order])
+            items[turn.item].append(named)
+    # Items of which the same is said about the same sources: of many items there are few kinds.
+    kinds = Counter(map(tuple, items.values()))
+    points: dict[str, list[tuple[float, float, int]]] = defaultdict(list)
+    orders: Counter[Named] = Counter()
+    for kind, n in kinds.items():
+        here: dict[str, list[float]] = {}
+        for one, other, score in (each for named in kind for each in _comparisons(named)):
             for source, part in ((one, score), (other, 1 - score)):
-                pair = points[source].setdefault(turn.item, [0.0, 0.0])
+                pair = here.setdefault(source, [0.0, 0.0])
                 pair[0] += part
                 pair[1] += 1
-            orders[((one,), (other,)) if score == 1 else (tuple(sorted((one, other))),)] += 1
+            better = ((one,), (other,)) if score == 1 else ((min(one, other), max(one, other)),)
+            orders[better] += n
+        for source, (won, met) in here.items():
+            points[source].append((won, met, n))
     if len(points) < 2:
         return []
-    busiest = sorted(points, key=lambda source: -len(points[source]))[:MOST_SOURCES]
     strength = bradley_terry(orders.elements())["strength"]
     lines = []
-    for source in busiest:
-        share = ratio(points[source].values())
-        won, met = (sum(each) for each in zip(*points[source].values(), strict=True))
+    for source, rows in points.items():
+        won, met = (sum(row[end] * row[2] for row in rows) for end in (0, 1))
+        share = ratio(rows)
         lines.append(
             {
                 "source": source,
-                "items": len(points[source]),
+                "items": sum(n for *_, n in rows),
                 "won": won / met,
                 "low": max(share.low, 0.0) if share else None,
                 "high": share.high if share else None,
                 "strength": strength.get(source),
             }
         )
-    return sorted(lines, key=lambda line: -line["won"])
+    busiest = sorted(lines, key=lambda line: -line["items"])[:MOST_SOURCES]
+    return sorted(busiest, key=lambda line: -line["won"])
+
+
+Named = tuple[tuple[str, ...], ...]
 
 
 def _comparisons(named: Sequence[Sequence[str]]) -> Iterator[tuple[str, str, float]]:

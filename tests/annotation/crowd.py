@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from annotation import gold, queue, submissions
 from annotation.models import Item, Membership, Role, Stage, User
+from annotation.quality_data import Data, Turn, canonical
+from annotation.quality_questions import Question, questions
 from tests.annotation.factories import make_prompt, make_stage
 
 # (the better answer or None for a tie, the answers in the order shown, dice) -> the better one
@@ -82,6 +84,23 @@ def work(cast, items: int, known: int = 0, seed: int = 4) -> Made:
                 active_seconds=dice.randint(quickest, slowest),
             )
     return Made(stage, people)
+
+
+def drawn(items: int, seed: int) -> tuple[Data, list[Question]]:
+    """The same crowd without a database: annotators are numbers, places in CROWD."""
+    dice = random.Random(seed)
+    stage = Stage(kind="rank")
+    data = Data(stage, candidates={item: [2 * item, 2 * item + 1] for item in range(1, items + 1)})
+    for item, answers in data.candidates.items():
+        truth = None if dice.random() < 0.1 else answers[dice.random() < 0.3]
+        for rater, (_, habit, quickest, slowest) in enumerate(CROWD):
+            shown = dice.sample(answers, 2)
+            said = {"order": order(habit(truth, shown, dice), *shown)}
+            seconds = dice.randint(quickest, slowest)
+            turn = Turn(item, item, rater, said, said, shown, seconds, "", False, "")
+            turn.order = canonical(said["order"], answers)
+            data.turns.append(turn)
+    return data, questions("rank", [], data.turns)
 
 
 def order(better: int | None, one: int, other: int) -> list[list[int]]:
