@@ -57,7 +57,10 @@ def said(metric: str, agreement: Agreement) -> tuple[Verdict, str]:
     if agreement.units < FEW or _width(agreement) >= WIDE:
         return "early", _too_early(agreement)
     verdict = _verdict(_SCALES.get(metric, _BEYOND_CHANCE), agreement)
-    return verdict, f"{_seen(metric, agreement)} {_NEXT[verdict]}"
+    sentences = [_seen(metric, agreement), _NEXT[verdict]]
+    if agreement.low is not None and agreement.low < _step(metric, verdict):
+        sentences.insert(1, "With more items it may still turn out lower.")
+    return verdict, " ".join(sentences)
 
 
 def said_of_position(first: int, decided: int, chance: float = 0.5) -> tuple[Verdict, str]:
@@ -95,7 +98,7 @@ def _why_unknown(agreement: Agreement) -> str:
         f"On all {agreement.units:,} items that several people did, nobody made a difference: the "
         "same value everywhere, or all answers tied. Then agreement cannot be told from habit. "
         "Look at a few: if the answers are right, the question tells you little and may go; if "
-        "not, people click it through."
+        "not, people click through it."
     )
 
 
@@ -121,6 +124,12 @@ def _verdict(scale: _Scale, agreement: Agreement) -> Verdict:
     return "good" if value >= scale.good else "fair" if value >= scale.fair else "weak"
 
 
+def _step(metric: str, verdict: Verdict) -> float:
+    """From where on a verdict in favour holds; there is none below the others."""
+    scale = _SCALES.get(metric, _BEYOND_CHANCE)
+    return {"good": scale.good, "fair": scale.fair}.get(verdict, -1.0)
+
+
 def _seen(metric: str, agreement: Agreement) -> str:
     value = agreement.value or 0.0
     if metric in ("top", "same_top"):
@@ -132,20 +141,20 @@ def _seen(metric: str, agreement: Agreement) -> str:
     if metric == "tau":
         what = f"Two people put two answers in the same order about {_times((1 + value) / 2)}"
         sure = _sure(agreement, 50, 50)
-        return f"{what}{sure}; guessing gives 50, trained labellers of chat answers reach 73."
+        return f"{what}{sure}; guessing gives 50, trained people who compare chat answers reach 73."
     figure = f"Agreement is {_figure(value)}"
-    if value == 1:
-        return f"{figure}: people never differ."
     if agreement.low is not None:
         figure += f" (between {_figure(agreement.low)} and {_figure(agreement.high)})"
+    if value == 1:
+        return f"{figure}: people never differed."
     if value < 0 and (agreement.high or 0) < 0:
         return f"{figure}: people differ more than by guessing, as if one read the scale reversed."
     if agreement.low is not None and agreement.low <= 0:
         return f"{figure}, where 0 is guessing: this may be no better than drawing lots."
     left = 100 * (1 - value)
-    many = f"{left:.0f}" if left >= 1 else "fewer than 1"
-    far = ", a far miss counting more than a near one" if metric in ("ordinal", "interval") else ""
-    return f"{figure}: of 100 disagreements that guessing would bring, {many} are left{far}."
+    many = f"{left:.0f} times" if left >= 1.5 else "once" if left >= 0.5 else "less than once"
+    far = " (a far miss counts more than a near one)" if metric in ("ordinal", "interval") else ""
+    return f"{figure}: where guessing would set people at odds 100 times, they are {many}{far}."
 
 
 def _sure(agreement: Agreement, times: float, plus: float) -> str:

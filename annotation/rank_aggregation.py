@@ -11,6 +11,7 @@ from annotation.bootstrap import Numbers
 
 Order = Sequence[Sequence[Hashable]]
 PRIOR = 0.1
+MOST_ANSWERS = 200  # at once, by strength: the work grows with the third power and more
 SAME = 1e-7  # strengths that are nearer to each other are a tie
 STEPS, SETTLED = 100, 1e-11  # the latter as a share of the most wins
 
@@ -42,7 +43,8 @@ def bradley_terry(orders: Iterable[Order], prior: float = PRIOR) -> dict[str, An
 
     `prior`: so many wins and losses are added between any two answers, which keeps the strength
     of one that never lost finite; without it such strengths do not exist, and `settled` is False
-    with all strengths None. Source: Bradley and Terry (1952)."""
+    with all strengths None. Raises ValueError beyond MOST_ANSWERS. Source: Bradley and Terry
+    (1952)."""
     wins: dict[tuple[Any, Any], float] = {}
     answers: dict[Any, None] = {}
     for order in orders:
@@ -82,6 +84,10 @@ def _strengths(
     prior: float,
 ) -> dict[str, Any]:
     """`choices`: how often (all there was, those that were chosen from it)."""
+    if len(answers) > MOST_ANSWERS:
+        raise ValueError(
+            f"{len(answers):,} answers; strengths are found of {MOST_ANSWERS} at most."
+        )
     place = {answer: number for number, answer in enumerate(answers)}
     won = np.full(len(answers), prior * (len(answers) - 1), float)
     chosen: dict[frozenset[Any], float] = {}  # of what, how many times

@@ -63,6 +63,12 @@ def test_what_may_be_chance_is_not_called_weak() -> None:
     assert verdict == "none" and "drawing lots" in sentence
 
 
+def test_a_verdict_that_may_not_hold_says_so() -> None:
+    assert "may still turn out lower" in said("nominal", found(0.82))[1]
+    assert "may still turn out lower" not in said("nominal", found(0.86))[1]
+    assert "may still turn out lower" in said("top", found(0.76))[1]
+
+
 def test_a_scale_read_the_wrong_way_round() -> None:
     verdict, sentence = said("ordinal", found(-0.4))
     assert verdict == "none" and "reversed" in sentence and "−0.40" in sentence
@@ -70,13 +76,15 @@ def test_a_scale_read_the_wrong_way_round() -> None:
 
 def test_the_figure_is_put_in_words() -> None:
     assert (
-        "100 disagreements that guessing would bring, 30 are left" in said("nominal", found(0.7))[1]
+        "guessing would set people at odds 100 times, they are 30 times."
+        in said("nominal", found(0.7))[1]
     )
-    assert "a far miss counting more" in said("ordinal", found(0.7))[1]
+    assert "a far miss counts more" in said("ordinal", found(0.7))[1]
     assert "same order about 80 of 100 times (78 to 82)" in said("tau", found(0.6))[1]
     assert "same answer first 72 of 100 times (67 to 77)" in said("top", found(0.72))[1]
-    assert "never differ" in said("nominal", found(1.0, half=0))[1]
-    assert "fewer than 1" in said("nominal", found(0.996, half=0.002))[1]
+    assert "(between 0.91 and 1.00): people never differed" in said("nominal", found(1.0, 0.09))[1]
+    assert "they are once." in said("nominal", found(0.99, half=0.002))[1]
+    assert "less than once" in said("nominal", found(0.996, half=0.002))[1]
 
 
 @pytest.mark.parametrize("metric", METRICS)

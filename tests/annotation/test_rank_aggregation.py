@@ -123,6 +123,11 @@ def test_extreme_strengths_are_found(model) -> None:
     assert found["settled"] and found["order"] == [[1], [2], [3]]
 
 
+def test_too_many_answers_are_refused() -> None:
+    with pytest.raises(ValueError, match="201 answers"):
+        plackett_luce([[[answer] for answer in range(201)]])
+
+
 # Plackett-Luce
 
 
