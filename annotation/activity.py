@@ -3,6 +3,7 @@ act; nothing rests on these rows, so a line too few loses nothing."""
 
 from typing import Any
 
+from django.forms import BaseForm
 from django.urls import reverse
 
 from annotation.models import (
@@ -56,6 +57,11 @@ def note(actor: User, what: str, thing: Any, detail: str = "", path: str = "") -
         project=project,
         detail=detail,
     )
+
+
+def changed(form: BaseForm) -> str:
+    """What a sent form changed, in its own words: for `detail`."""
+    return ", ".join(str(form[name].label).lower() for name in form.changed_data)
 
 
 def _name(thing: Any) -> str:

@@ -91,5 +91,7 @@ class StagePriority(generics.GenericAPIView[Stage]):
         prompts = ordering.find(stage, names).values()
         priority = sent.validated_data["priority"]
         moved = ordering.prioritise(stage, prompts, priority)
-        activity.note(request.user, "prompts prioritised", stage, f"{moved:,} to priority {priority}")
+        activity.note(
+            request.user, "prompts prioritised", stage, f"{moved:,} to priority {priority}"
+        )
         return Response({"moved": moved})

@@ -62,11 +62,14 @@ class Line:
     returned: int = 0
     flagged: int = 0
     disagree: int = 0
-    agreement: "Agreed | None" = None
+    agreement: Agreed | None = None
 
     @property
-    def waits(self) -> bool:
-        return bool(self.to_review or self.returned or self.flagged or self.disagree)
+    def may_agree(self) -> bool:
+        """Several people say something that can be compared, and have begun."""
+        compares = self.stage.kind in (Stage.Kind.RANK, Stage.Kind.RATE) or self.stage.rubric
+        begun = self.progress is not None and self.progress["submitted"] > 1
+        return bool(compares and begun and self.stage.overlap > 1)
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,17 @@ def whole(rows: Sequence[Line]) -> str:
         words = f"{last.stage} is done about {said(_ends(last), today)}; no date for "
         words += " and ".join(without) + "."
     return words
+
+
+def assumes(rows: Sequence[Line]) -> list[str]:
+    """What the dates rest on, each said once, with its stages where they differ."""
+    by_words: dict[str, list[str]] = {}
+    for row in rows:
+        if row.left and row.forecast and row.forecast.assumes:
+            by_words.setdefault(row.forecast.assumes, []).append(str(row.stage))
+    if len(by_words) < 2:
+        return list(by_words)
+    return [f"{' and '.join(names)}: {words}" for words, names in by_words.items()]
 
 
 def _ends(row: Line) -> date:

@@ -6,8 +6,8 @@ from datetime import date
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-WIDTH, HEIGHT = 560, 150
-LEFT, RIGHT, TOP, BOTTOM = 40, 6, 8, 22
+WIDTH, HEIGHT = 420, 140
+LEFT, RIGHT, TOP, BOTTOM = 34, 4, 8, 22
 MEAN_OF = 7  # days of the line
 
 

@@ -86,6 +86,8 @@ def _annotator(turn: Submission) -> str:
 def _has(turn: Submission) -> str:
     if turn.review and turn.state == State.SUBMITTED:
         return f"submitted, {'waits for review' if turn.review == 'waiting' else turn.review}"
+    if turn.state in (State.CLAIMED, State.DRAFT) and turn.review == Submission.Review.RETURNED:
+        return "has it again, returned"
     return {State.CLAIMED: "has it", State.DRAFT: "has it"}.get(State(turn.state), turn.state)
 
 

@@ -87,6 +87,7 @@ def _board(request: HttpRequest, found: Project, counts: board.Counts) -> dict[s
             "chart": board_page.chart(pace),
             "newest_first": pace[::-1],
             "whole": board_page.whole(lines),
+            "assumes": board_page.assumes(lines),
             "workers": board_page.people(found, stages, counts),
         }
     return context
@@ -99,7 +100,7 @@ def project_settings(request: HttpRequest, pk: int) -> HttpResponse:
     form = ProjectSettingsForm(request.POST or None, instance=found)
     if form.is_valid():
         acts.update_project(project=found, **form.cleaned_data)
-        changed = ", ".join(form.changed_data)
+        changed = activity.changed(form)
         activity.note(request.user, "project edited", found, changed)  # type: ignore[arg-type]
         messages.success(request, "Saved.")
         return redirect("annotation:project", pk)

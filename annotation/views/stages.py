@@ -82,7 +82,7 @@ def stage_edit(request: HttpRequest, pk: int) -> HttpResponse:
         except Refused as refusal:
             form.refuse(refusal)
         else:
-            changed = ", ".join(form.changed_data)
+            changed = activity.changed(form)
             activity.note(request.user, "stage edited", found, changed)  # type: ignore[arg-type]
             messages.success(request, "Saved.")
             return redirect("annotation:stage", pk)

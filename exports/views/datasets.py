@@ -74,7 +74,7 @@ def dataset_edit(request: HttpRequest, pk: int) -> HttpResponse:
         except SelectionError as error:
             form.refuse(error)
         else:
-            _note(request, "dataset edited", dataset, ", ".join(form.changed_data))
+            _note(request, "dataset edited", dataset, activity.changed(form))
             messages.success(request, "Saved. Frozen versions stay as they are.")
             return redirect("exports:dataset", pk)
     return render(request, "exports/dataset_edit.html", {"dataset": dataset, "form": form})
