@@ -1,95 +1,102 @@
 """A project's prompts by keyset: the last page costs what the first does."""
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Max, Min
 
+from annotation.errors import Refused
 from annotation.models import Project, Prompt, Response
+from annotation.prompt_filters import SHOWS, STATES, Filters
+from annotation.prompt_walk import walk
 from annotation.text import row_number
 
+__all__ = ["SHOWS", "SIZE", "STATES", "Filters", "Page", "chosen", "page"]
+
 SIZE = 50
-SHOWS = [
-    ("", "in use"),
-    ("unanswered", "without an answer"),
-    ("answered", "with answers"),
-    ("retired", "retired"),
-]
+SECONDS = 0.14  # that one request looks for prompts that fit
+LONGEST = 8.0  # seconds, where a lead does something with all that match
 
 
 @dataclass(frozen=True)
 class Page:
-    """`rows`: prompts with `answer_count`; ids to page on from, None where there is no more."""
+    """`rows`: prompts with `answer_count`; `after`, `before`: cursors to page on from, None where
+    there is no more. `reached`: not all was looked at yet, go on from here in the same direction;
+    `share`: the percentage of the project that lies behind it."""
 
     rows: list[Any]
-    search: str
-    show: str
-    after: int | None
-    before: int | None
+    after: str | None
+    before: str | None
+    backwards: bool
+    reached: str | None = None
+    share: int = 0
 
 
-def matching(prompts: "QuerySet[Prompt]", search: str) -> "QuerySet[Prompt]":
-    """Prompts with the text in a turn, the system message, the context or the id.
+def chosen(project: Project, filters: Filters, most: int) -> list[int]:
+    """The ids of all that a page's search and filters match; one more than `most` if there are.
 
-    Turns are JSON, in which one database keeps é as \\u00e9: both spellings are looked for."""
-    spelt = json.dumps(search)[1:-1]
-    return prompts.filter(
-        Q(messages__icontains=search)
-        | Q(messages__icontains=spelt)
-        | Q(system__icontains=search)
-        | Q(context__icontains=search)
-        | Q(external_id__icontains=search)
-    )
-
-
-def _shown(project: Project, show: str) -> "QuerySet[Prompt]":
-    answers = Response.objects.live().filter(prompt=OuterRef("pk"), withdrawn=None)
-    prompts = Prompt.objects.live().filter(project=project, retired__isnull=show != "retired")
-    if show == "unanswered":
-        return prompts.exclude(Exists(answers))
-    if show == "answered":
-        return prompts.filter(Exists(answers))
-    return prompts
+    Raises Refused where looking takes too long for one request."""
+    found = walk(project, filters, start="", backwards=False, want=most + 1, seconds=LONGEST)
+    if found.reached is not None and len(found.places) <= most:
+        raise Refused(
+            "Finding all that match takes too long here. Narrow the search by words, by a stage "
+            "with its state, or by an annotator; or tick prompts."
+        )
+    return list(dict.fromkeys(pk for _, pk in found.places))
 
 
-def chosen(project: Project, search: str, show: str, most: int) -> list[int]:
-    """The ids of all that a page's search and filter match; one more than `most` if there are."""
-    prompts = _searched(project, search, show if show in dict(SHOWS) else "")
-    return list(prompts.order_by("pk").values_list("pk", flat=True)[: most + 1])
-
-
-def _searched(project: Project, search: str, show: str) -> "QuerySet[Prompt]":
-    prompts = _shown(project, show)
-    search = search.replace("\0", "")  # which PostgreSQL does not take
-    return matching(prompts, search) if search else prompts
-
-
-def page(*, project: Project, search: str, show: str, after: str, before: str) -> Page:
-    """One page in order of arrival; what is no number pages from the start."""
-    show = show if show in dict(SHOWS) else ""
-    search = search.replace("\0", "")
-    prompts = _searched(project, search, show)
-    end, start = row_number(before), row_number(after)
-    backwards = end is not None
+def page(*, project: Project, filters: Filters, after: str, before: str, shown: int = 0) -> Page:
+    """One page; what is no cursor pages from the start. `shown`: rows of this page that an earlier
+    part of the same walk found."""
+    backwards, start = bool(_cursor(before)), _cursor(before) or _cursor(after)
+    want = max(SIZE - shown, 1)
+    found = walk(project, filters, start=start, backwards=backwards, want=want + 1, seconds=SECONDS)
+    places = found.places[:want]
+    # A full page that ran out of time goes on as the next page.
+    more = len(found.places) > want or (found.reached is not None and len(places) == want)
+    cursors = [cursor for cursor, _ in places]
     if backwards:
-        rows = list(prompts.filter(pk__lt=end).order_by("-pk")[: SIZE + 1])
-    else:
-        rows = list(prompts.filter(pk__gt=start or 0).order_by("pk")[: SIZE + 1])
-    more = len(rows) > SIZE
-    rows = rows[:SIZE]
-    if backwards:
-        rows.reverse()
-    _count_answers(rows)
-    has_next = bool(rows) and (backwards or more)
-    has_previous = bool(rows) and (more if backwards else start is not None)
+        cursors.reverse()
+    if not more and found.reached is not None:
+        share = _share(project, found.reached, backwards)
+        return Page(_rows(places, backwards), None, None, backwards, found.reached, share)
+    has_next = bool(cursors) and (backwards or more)
+    has_previous = bool(cursors) and (more if backwards else bool(start))
     return Page(
-        rows=rows,
-        search=search,
-        show=show,
-        after=rows[-1].pk if has_next else None,
-        before=rows[0].pk if has_previous else None,
+        _rows(places, backwards),
+        cursors[-1] if has_next else None,
+        cursors[0] if has_previous else None,
+        backwards,
     )
+
+
+def _cursor(text: str) -> str:
+    """A prompt's number, or "disagreement-prompt"; "" for anything else."""
+    parts = text.split("-")
+    return text if len(parts) <= 2 and all(row_number(part) is not None for part in parts) else ""
+
+
+def _rows(places: Sequence[tuple[str, int]], backwards: bool) -> list[Any]:
+    cursors = {pk: cursor for cursor, pk in places}
+    found = Prompt.objects.in_bulk(list(cursors))
+    ids = reversed(cursors) if backwards else iter(cursors)
+    rows: list[Any] = [found[pk] for pk in ids if pk in found]
+    for row in rows:
+        value, dash, _ = cursors[row.pk].partition("-")
+        row.disagreement = int(value) if dash else None
+    _count_answers(rows)
+    return rows
+
+
+def _share(project: Project, reached: str, backwards: bool) -> int:
+    """By the prompts' numbers: counting a million of them would take longer than looking."""
+    if "-" in reached:
+        return 0
+    ends = Prompt.objects.filter(project=project).aggregate(low=Min("pk"), high=Max("pk"))
+    low, high = ends["low"] or 0, ends["high"] or 0
+    share = 100 * (int(reached) - low) // max(high - low, 1)
+    return min(max(100 - share if backwards else share, 0), 99)
 
 
 def _count_answers(prompts: list[Any]) -> None:

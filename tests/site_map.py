@@ -11,6 +11,7 @@ from typing import Any
 from django.utils import timezone
 
 from annotation.models import (
+    Action,
     ApiToken,
     Comment,
     Erasure,
@@ -131,7 +132,9 @@ ANNOTATION: list[View] = [
         method="post",
     ),
     View("annotation:prompts", _PROJECT, "reviewer"),
-    View("annotation:prompts_priority", _PROJECT, "lead", "post"),
+    View("annotation:prompts_act", _PROJECT, "lead", "post"),
+    View("annotation:project_actions", _PROJECT, "lead"),
+    View("annotation:action_undo", ("action.pk",), "lead", "post"),
     View("annotation:prompt", _PROMPT, "reviewer"),
     View("annotation:prompt_retire", _PROMPT, "lead", "post"),
     View("annotation:prompt_restore", _PROMPT, "lead", "post"),
@@ -302,6 +305,7 @@ def make_world(cast: SimpleNamespace) -> SimpleNamespace:
     world.response = Response.objects.create(
         prompt=world.prompt, text="Because of scattering.", origin="imported", fingerprint="g"
     )
+    world.action = Action.objects.create(project=cast.project, kind="retire", said="x", changed=0)
     world.item = Item.objects.create(stage=world.stage, prompt=world.prompt, position=1, needed=2)
     world.submission = Submission.objects.create(
         item=world.item, stage=world.stage, user=cast.bea, state=Submission.State.SUBMITTED

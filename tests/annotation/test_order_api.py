@@ -147,46 +147,48 @@ def test_what_the_queue_has_not_come_to_is_reached(cast, prompts, stage, monkeyp
 # On the page
 
 
-def choose(client, project, **data):
-    url = reverse("annotation:prompts_priority", args=[project.pk])
-    return client.post(url, data, follow=True).content.decode()
+def choose(client, project, where="", **data):
+    url = reverse("annotation:prompts_act", args=[project.pk])
+    return client.post(url, {"where": where, **data}, follow=True).content.decode()
 
 
 def test_a_lead_ticks_prompts_and_puts_them_first(lee, cast, stage, prompts) -> None:
-    page = choose(lee, cast.project, prompt=[prompts[2].pk], stage=stage.pk, priority="1")
-    assert "1 item of Write now first in the queue." in page
+    page = choose(lee, cast.project, prompt=[prompts[2].pk], stage=stage.pk, act="first")
+    assert "1 item of Write put first" in page and "Undo" in page
     assert first(stage, cast.ana) == "q2"
-    page = choose(lee, cast.project, prompt=[prompts[2].pk], stage=stage.pk, priority="0")
-    assert "0 items" in page and "1 of the prompts has nothing open there" in page
+    page = choose(lee, cast.project, prompt=[prompts[2].pk], stage=stage.pk, act="usual")
+    assert "0 items of Write put" in page
 
 
 def test_all_that_match_are_put_last(lee, cast, stage, prompts) -> None:
-    page = choose(lee, cast.project, all="1", q="Question 1", stage=stage.pk, priority="-1")
-    assert "1 item of Write now last in the queue" in page
-    assert 'value="Question 1"' in page  # the search stays
+    where = "q=%22Question+1%22"
+    page = choose(lee, cast.project, where, all="1", stage=stage.pk, act="last")
+    assert "1 item of Write put last" in page
+    assert 'value="&quot;Question 1&quot;"' in page  # the search stays
     assert Item.objects.get(prompt=prompts[1]).lane == 2
 
 
 def test_more_than_the_most_are_refused(lee, cast, stage, monkeypatch) -> None:
     monkeypatch.setattr(ordering, "MOST_PROMPTS", 3)
-    page = choose(lee, cast.project, all="1", stage=stage.pk, priority="1")
-    assert "prompts are too many at once: at most 3" in page
+    page = choose(lee, cast.project, all="1", stage=stage.pk, act="first")
+    assert "More than 3 prompts match" in page
     assert not Item.objects.exists()
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "said"),
     [
-        {},
-        {"stage": "", "priority": "1", "all": "1"},
-        {"stage": "1e9", "priority": "1", "all": "1"},
-        {"priority": "7", "all": "1"},
-        {"priority": "1", "prompt": "x"},
+        ({}, "Choose what to do"),
+        ({"stage": "", "act": "first", "all": "1"}, "Choose a stage"),
+        ({"stage": "1e9", "act": "first", "all": "1"}, "Choose a stage"),
+        ({"act": "7", "all": "1"}, "Choose what to do"),
+        ({"act": "first", "prompt": "x"}, "Tick some prompts"),
+        ({"act": "assign", "all": "1"}, "Choose the people"),
     ],
 )
-def test_a_half_filled_form_says_what_is_missing(lee, cast, stage, data) -> None:
+def test_a_half_filled_form_says_what_is_missing(lee, cast, stage, prompts, data, said) -> None:
     given = {"stage": stage.pk, **data}
-    assert "Tick some prompts" in choose(lee, cast.project, **given)
+    assert said in choose(lee, cast.project, **given)
 
 
 def test_reviewers_see_no_such_form(as_user, cast, stage) -> None:
