@@ -83,6 +83,7 @@ def restore(*, project: Project, prompts: Iterable[int], author: User) -> Action
     """Retired prompts are in use again."""
     with transaction.atomic():
         rows = _prompts(project, _ids(prompts)).exclude(retired=None).select_for_update()
+        rows = rows.exclude(fingerprint__startswith="erased")
         ids = list(rows.values_list("pk", flat=True))
         Prompt.objects.filter(pk__in=ids).update(retired=None)
         said = f"{_count(len(ids), 'prompt')} brought back"
@@ -163,6 +164,7 @@ def _by_value(action: Action, put: Callable[["QuerySet[Item]", Any], None]) -> i
 def _undo_retire(action: Action) -> tuple[int, list[int]]:
     ids = action.before["prompts"]
     back = Prompt.objects.filter(pk__in=ids).exclude(retired=None)
+    back = back.exclude(fingerprint__startswith="erased")
     return back.update(retired=None), ids
 
 

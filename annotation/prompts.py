@@ -21,9 +21,11 @@ _WORK = [
 
 
 def is_worked_on(prompt: Prompt) -> bool:
-    """Does anything rest on this prompt's text: a submission, a written answer, a further turn?"""
+    """Does anything rest on this prompt's text: a submission, a written answer, a further turn? What
+    was erased counts as worked on: no edit and no import brings it back."""
     return (
-        Submission.objects.filter(item__prompt=prompt, state__in=_WORK).exists()
+        Prompt.objects.filter(pk=prompt.pk, fingerprint__startswith="erased").exists()
+        or Submission.objects.filter(item__prompt=prompt, state__in=_WORK).exists()
         or prompt.responses.exclude(origin=Origin.IMPORTED).exists()
         or Prompt.objects.filter(parent__prompt=prompt).exists()
     )
@@ -138,6 +140,9 @@ def retire(*, prompt: Prompt) -> None:
 
 @transaction.atomic
 def unretire(*, prompt: Prompt) -> None:
+    """Raises Refused for a prompt that was erased."""
+    if prompt.is_erased:
+        raise Refused("This prompt was erased: there is nothing left to bring back.")
     prompt.retired = None
     prompt.save(update_fields=["retired"])
     queue.answers_arrived([prompt.pk])

@@ -66,6 +66,11 @@ class Prompt(models.Model):
         return self.project.workspace
 
     @property
+    def is_erased(self) -> bool:
+        """A tombstone: its text was erased, and it never comes back (erasing_rows.py)."""
+        return self.fingerprint.startswith("erased")
+
+    @property
     def question(self) -> str:
         """The last turn's text, or nothing for a document: what lists show."""
         return str(self.messages[-1].get("content") or "") if self.messages else ""

@@ -1,5 +1,6 @@
 """Erasure: nothing of what was written is left in any row; what stays is structure and numbers."""
 
+import json
 from datetime import timedelta
 from io import StringIO
 
@@ -11,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotation import (
+    actions,
     activity,
     adjudication,
     comments,
@@ -341,6 +343,25 @@ def test_an_id_that_names_somebody_can_go_too(cast, told) -> None:
     erase_prompt(cast, told, blank_id=True)
     told.refresh_from_db()
     assert told.external_id == f"erased-{told.pk}"
+
+
+def test_nothing_brings_an_erased_prompt_back(as_user, cast, told, tmp_path) -> None:
+    twin = make_prompt(cast.project, f"Alone {SECRET}", external_id="alone")
+    for prompt in (told, twin):
+        erase_prompt(cast, prompt)
+    lee = as_user(cast.lee)
+    lee.post(reverse("annotation:prompt_restore", args=[told.pk]))
+    act = actions.restore(project=cast.project, prompts=[told.pk, twin.pk], author=cast.lee)
+    assert act.changed == 0
+    path = tmp_path / "again.jsonl"
+    rows = [{"id": name, "prompt": f"Tell me of {SECRET}"} for name in ("ticket-7", "alone")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(CommandError):
+        call_command("import_prompts", "support-desk", str(path), workspace="acme")
+    assert "Prompt" not in rows_with(SECRET)
+    assert not Prompt.objects.filter(pk__in=[told.pk, twin.pk], retired=None).exists()
+    page = lee.get(reverse("annotation:prompt", args=[told.pk])).content.decode()
+    assert "were erased" in page and "Bring back" not in page
 
 
 @pytest.mark.parametrize("page", ["prompt", "prompts", "stage", "item", "turn", "member", "people"])
