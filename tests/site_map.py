@@ -305,7 +305,9 @@ def make_world(cast: SimpleNamespace) -> SimpleNamespace:
     world.response = Response.objects.create(
         prompt=world.prompt, text="Because of scattering.", origin="imported", fingerprint="g"
     )
-    world.action = Action.objects.create(project=cast.project, kind="retire", said="x", changed=0)
+    world.action = Action.objects.create(
+        project=cast.project, kind="retire", said="x", changed=0, before={"prompts": []}
+    )
     world.item = Item.objects.create(stage=world.stage, prompt=world.prompt, position=1, needed=2)
     world.submission = Submission.objects.create(
         item=world.item, stage=world.stage, user=cast.bea, state=Submission.State.SUBMITTED
