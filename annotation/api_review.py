@@ -86,7 +86,7 @@ def _record(request: Request, item: Item, what: str) -> None:
     activity.record(
         workspace=item.workspace,
         project=item.stage.project,
-        actor=request.user,  # type: ignore[arg-type]
+        actor=request.user,
         what=what,
         subject=f"{item.prompt.external_id} in {item.stage}",
     )
@@ -111,7 +111,7 @@ class ItemAdjudication(generics.GenericAPIView[Item]):
             chosen = generics.get_object_or_404(rows, pk=data["submission"])
         decided = adjudication.adjudicate(
             item=item,
-            author=request.user,  # type: ignore[arg-type]
+            author=request.user,
             submission=chosen,
             content=data["content"],
             note=data["note"],
@@ -122,7 +122,7 @@ class ItemAdjudication(generics.GenericAPIView[Item]):
     @extend_schema(operation_id="items_adjudication_withdraw", responses={204: None})
     def delete(self, request: Request, pk: int) -> Response:
         item = _item(request, pk)
-        adjudication.withdraw(item=item, author=request.user)  # type: ignore[arg-type]
+        adjudication.withdraw(item=item, author=request.user)
         _record(request, item, "decision withdrawn")
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -137,7 +137,7 @@ class ItemGold(generics.GenericAPIView[Item]):
         item = _item(request, pk)
         sent = GoldIn(data=request.data)
         sent.is_valid(raise_exception=True)
-        made = gold.make_gold(item=item, author=request.user, **sent.validated_data)  # type: ignore[arg-type]
+        made = gold.make_gold(item=item, author=request.user, **sent.validated_data)
         _record(request, item, "gold made")
         return Response(GoldOut(made).data, status=status.HTTP_201_CREATED)
 

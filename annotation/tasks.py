@@ -1,9 +1,11 @@
 """What a worker does for annotation. A task carries a primary key and starts nothing twice."""
 
+from typing import Any
+
 from celery import shared_task
 
 from annotation import importing, measuring
-from annotation.models import Import
+from annotation.models import Import, Measurement
 
 
 @shared_task(name=importing.TASK)
@@ -17,12 +19,20 @@ def run_import(pk: int) -> None:
 @shared_task(name=measuring.TASK)
 def measure(pk: int) -> None:
     """Count what a page shows; one that is not queued any more is left alone."""
-    from annotation import board, quality  # numpy: loaded when something is measured
+    measuring.measure(pk, {"board": _board, "quality": _quality})
 
-    measuring.measure(
-        pk,
-        {
-            "board": lambda found: board.compute(found.project),
-            "quality": lambda found: quality.compute(found.stage),
-        },
-    )
+
+# What counts is loaded when it is needed: numpy is not for every worker process.
+
+
+def _board(found: Measurement) -> dict[str, Any]:
+    from annotation import board
+
+    return board.compute(found.project)
+
+
+def _quality(found: Measurement) -> dict[str, Any]:
+    from annotation import quality
+
+    assert found.stage is not None
+    return quality.compute(found.stage)

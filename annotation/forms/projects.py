@@ -32,6 +32,10 @@ OWN = {
 }
 
 
+# Left empty, these stay as they are.
+AS_IT_IS = ("review_share", "gold_every", "takes_all")
+
+
 class ProjectForm(forms.Form):
     name = forms.CharField(max_length=100)
     description = forms.CharField(
@@ -133,6 +137,19 @@ class StageForm(forms.ModelForm):
         help_text="Fixed once the stage is made. The questions themselves come on the next page.",
     )
 
+    takes_all = forms.TypedChoiceField(
+        label="Which prompts come here",
+        choices=[
+            ("yes", "all of the project on which there is work"),
+            ("no", "only those that a lead sends here, from the list of prompts"),
+        ],
+        coerce=lambda value: value == "yes",
+        widget=forms.RadioSelect,
+        initial="yes",
+        required=False,
+        empty_value=None,
+    )
+
     class Meta:
         model = Stage
         fields = [
@@ -151,8 +168,10 @@ class StageForm(forms.ModelForm):
             "tags_correct",
             "tags_rank",
             "rate_answers",
+            "takes_all",
             "order",
             "review_share",
+            "gold_every",
             "reopen",
             "lease_minutes",
             "skips_to_close",
@@ -166,6 +185,7 @@ class StageForm(forms.ModelForm):
             "better_answer": "A better answer may be written",
             "order": "Order of the queue",
             "review_share": "Share that is reviewed, in percent",
+            "gold_every": "Turns between two gold items",
             "reopen": "Submitted work may be reopened by its author",
             "lease_minutes": "Minutes until an untouched claim goes back",
             "skips_to_close": "Skips that close an item",
@@ -177,6 +197,8 @@ class StageForm(forms.ModelForm):
             "better_answer": "Beside the ranking, when none of the answers is good enough.",
             "review_share": "Of what people hand in, drawn by chance: 0 none, 100 all. A reviewer "
             "accepts it, returns it with a comment or fixes it.",
+            "gold_every": "One turn in so many, for each person, is an item whose answer is known; "
+            "you make them from items that are done. 0: none.",
             "reopen": "Until others have built on it. Each change is kept in the history.",
             "max_answers": "2 to 9. Of more answers, the others come in a next round.",
             "skips_to_close": "The item then waits on your list of flagged items.",
@@ -189,10 +211,12 @@ class StageForm(forms.ModelForm):
             ("overlap", 1, 32_767),
             ("max_answers", 2, 9),
             ("review_share", 0, 100),
+            ("gold_every", 0, 1000),
         ):
             self.fields[name].validators += [MinValueValidator(least), MaxValueValidator(most)]
             self.fields[name].widget.attrs.update(min=least, max=most)
-        self.fields["review_share"].required = False  # left empty: as it is
+        for name in AS_IT_IS:
+            self.fields[name].required = False
         people = self.fields["people"]
         assert isinstance(people, _People)
         people.queryset = User.objects.filter(
@@ -207,6 +231,7 @@ class StageForm(forms.ModelForm):
         if self.instance.pk:
             del self.fields["kind"]
             self.fields["everyone"].initial = "yes" if self.instance.open_to_all else "no"
+            self.initial["takes_all"] = "yes" if self.instance.takes_all else "no"
             people.initial = [seat.user_id for seat in self.instance.seats.all() if seat.assigned]
             for field, name in SPOKEN.get(self.instance.kind, {}).items():
                 self.initial[name] = getattr(self.instance, field)
@@ -222,14 +247,15 @@ class StageForm(forms.ModelForm):
         """The fields that mean nothing in a stage of this kind."""
         return [name for owner, names in OWN.items() if owner != kind for name in names]
 
-    def clean_review_share(self) -> int:
-        given: int | None = self.cleaned_data["review_share"]
-        return self.instance.review_share if given is None else given
-
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         if cleaned.get("everyone") is False and not cleaned.get("people"):
             self.add_error("people", "Tick at least one person, or let everyone work here.")
+        for name in AS_IT_IS:
+            if cleaned.get(name, "") is None:
+                cleaned[name] = getattr(self.instance, name)
+        if cleaned.get("gold_every") == 1:
+            self.add_error("gold_every", "Every turn would be gold: 0 for none, or 2 and more.")
         kind = cleaned.get("kind") or self.instance.kind
         for name in self.other_kinds(kind):  # what stands in a field that was hidden is not judged
             self.errors.pop(name, None)

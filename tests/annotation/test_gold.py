@@ -106,3 +106,18 @@ def test_what_cannot_be_gold(desk, cast):
 )
 def test_the_score(known, given, expected):
     assert gold.score(known, given) == pytest.approx(expected)
+
+
+def test_the_stage_form_sets_how_often_and_what_is_empty_stays(cast, as_user):
+    stage = make_stage(cast.project, "rank", gold_every=5, takes_all=False)
+    sent = {"name": "Rank", "overlap": 1, "everyone": "yes", "order": "arrival", "max_answers": 9}
+    sent |= {"lease_minutes": 60, "skips_to_close": 3}
+    path = f"/stages/{stage.pk}/edit/"
+    assert as_user(cast.lee).post(path, sent).status_code == 302
+    stage.refresh_from_db()
+    assert (stage.gold_every, stage.takes_all) == (5, False)
+    page = as_user(cast.lee).post(path, sent | {"gold_every": 1}).content.decode()
+    assert "Every turn would be gold" in page
+    as_user(cast.lee).post(path, sent | {"gold_every": 8, "takes_all": "yes"})
+    stage.refresh_from_db()
+    assert (stage.gold_every, stage.takes_all) == (8, True)
