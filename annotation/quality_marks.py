@@ -11,12 +11,21 @@ from annotation.shares import binomial_p
 
 FEW = 20  # items that two annotators share, submissions, comparisons: below it nothing is said
 FEW_GOLD = 5
-CHANCE = 0.3  # agreement with others whose whole interval lies below it is no better than chance
+CHANCE = (0.05, 0.3)  # an agreement whose interval begins below and ends below these is by chance
 BEHIND = 0.05  # so far below the usual agreement the whole interval has to lie
 LEAN = 0.05  # so far from chance the whole interval has to lie
 FAST = 0.25  # of the submissions
 GOLD = 0.7
 STRICT = 0.01  # many are looked at: what chance does more often than that is nothing
+
+
+def percent(share: float) -> str:
+    return f"{round(100 * share)} %"
+
+
+def coefficient(value: float) -> str:
+    """Two digits, with a real minus sign."""
+    return f"{value:.2f}".replace("-", "−").replace("−0.00", "0.00")
 
 
 @dataclass(frozen=True)
@@ -32,8 +41,8 @@ class Mark:
 RULES = [
     (
         "no better than chance",
-        f"The interval of the agreement with others lies below {CHANCE}: answers could be drawn by "
-        "lot, as of somebody who clicks through.",
+        f"The interval of the agreement with others begins below {CHANCE[0]} and ends below "
+        f"{CHANCE[1]}: the answers could be drawn by lot, as of somebody who clicks through.",
     ),
     (
         "agrees less than others",
@@ -75,17 +84,20 @@ def marks(person: Person, people: Sequence[Person]) -> list[Mark]:
     found = []
     agreement = person.agreement
     if agreement and agreement.n >= FEW:
-        said = f"agreement {agreement.value:.2f} ({agreement.low:.2f} to {agreement.high:.2f})"
-        if agreement.high < CHANCE:
+        said = (
+            f"agreement {coefficient(agreement.value)} "
+            f"({coefficient(agreement.low)} to {coefficient(agreement.high)})"
+        )
+        if agreement.low < CHANCE[0] and agreement.high < CHANCE[1]:
             found.append(Mark("chance", "no better than chance", "bad", said))
         elif crowd is not None and agreement.high < crowd - BEHIND:
-            why = f"{said}, usual is {crowd:.2f}"
+            why = f"{said}, usual is {coefficient(crowd)}"
             found.append(Mark("careless", "agrees less than others", "warn", why))
     first = person.first
     if first and first.n >= FEW:
         said = (
-            f"the first shown wins {first.value:.0%} of {first.n}, "
-            f"{person.expected:.0%} are expected"
+            f"the first shown wins {percent(first.value)} of {first.n}, "
+            f"{percent(person.expected)} are expected"
         )
         clear = binomial_p(round(first.value * first.n), first.n, person.expected) < STRICT
         if clear and first.low > person.expected + LEAN:
@@ -93,10 +105,12 @@ def marks(person: Person, people: Sequence[Person]) -> list[Mark]:
         elif clear and first.high < person.expected - LEAN:
             found.append(Mark("right", "leans to the right", "bad", said))
     if person.fast and person.fast.n >= FEW and person.fast.low > FAST:
-        why = f"{person.fast.value:.0%} of {person.fast.n} took under a quarter of the usual time"
+        share = percent(person.fast.value)
+        why = f"{share} of {person.fast.n} took under a quarter of the usual time"
         found.append(Mark("fast", "too fast", "warn", why))
     gold = person.gold
     if gold and gold.n >= FEW_GOLD and gold.high < GOLD:
-        why = f"{gold.value:.0%} right on {gold.n} gold items ({gold.low:.0%} to {gold.high:.0%})"
+        around = f"({percent(gold.low)} to {percent(gold.high)})"
+        why = f"{percent(gold.value)} right on {gold.n} gold items {around}"
         found.append(Mark("gold", "misses the known answers", "bad", why))
     return found

@@ -24,6 +24,9 @@ VERDICTS = {
 }
 
 
+GRAVEST = [VERDICTS[each] for each in ("none", "weak", "fair", "good", "early", "unknown")]
+
+
 def current(stage: Stage, force: bool = False) -> Measurement:
     """A small stage is measured here and now if something has changed since; a large one by a
     worker, and shown as it was until then."""
@@ -91,7 +94,7 @@ def headline(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     """The question that comes first: the work's own, or the one that is agreed on least."""
     told = [row for row in rows if row["lead"]["value"] is not None]
     own = [row for row in told if row["about"] == "comparison"]
-    return next(iter(own or sorted(told, key=lambda row: row["lead"]["value"])), None)
+    return next(iter(own or sorted(told, key=lambda row: GRAVEST.index(row["verdict"]))), None)
 
 
 def people(result: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -126,6 +129,7 @@ def person(result: Mapping[str, Any], rater: Rater) -> dict[str, Any] | None:
     return {
         **found,
         "name": called[rater],
+        "is_user": isinstance(rater, int),
         "by_question": by_question,
         "pairs": [{**pair, "other": called[pair["other"]]} for pair in pairs],
     }

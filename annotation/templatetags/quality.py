@@ -7,20 +7,28 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from annotation import quality_marks
+
 register = template.Library()
 WIDTH, HEIGHT = 120, 14
+SHARES = ("same", "top")
 
 
 @register.filter
 def percent(share: float | None) -> str:
     """0.625 is "62 %"; nothing where nothing is known."""
-    return "" if share is None else f"{round(100 * share)} %"
+    return "" if share is None else quality_marks.percent(share)
 
 
 @register.filter
 def coefficient(value: float | None) -> str:
-    """Two digits, with a real minus sign."""
-    return "" if value is None else f"{value:.2f}".replace("-", "−").replace("−0.00", "0.00")
+    return "" if value is None else quality_marks.coefficient(value)
+
+
+@register.filter
+def as_figure(value: float | None, metric: str) -> str:
+    """A share as percent, a coefficient with two digits."""
+    return percent(value) if metric in SHARES else coefficient(value)
 
 
 @register.simple_tag

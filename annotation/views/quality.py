@@ -99,6 +99,7 @@ def _person(request: HttpRequest, stage: Stage, who: Rater, own: bool) -> HttpRe
     context |= {"person": found, "own": own, "who": who, "lead": lead}
     if found and lead:  # what others said is theirs to see who may review
         context["items"] = reads.differing(stage, who)
+        context["questions"] = context["result"]["questions"]
     return render(request, "annotation/person.html", context)
 
 
