@@ -106,14 +106,18 @@ def lines(stages: Sequence[Stage], counts: Counts, role: Role) -> list[Line]:
                 to_review=_few(Submission.objects.extra(where=list(WAITS)).filter(stage=stage)),
                 returned=found.get("returned", 0),
                 flagged=_few(items.filter(Exists(in_use), flagged=True)),
-                disagree=_few(
-                    # A literal, so that SQLite sees that the index of what divides people is meant.
-                    items.filter(disagreement__gt=RawSQL("0", ()), disagreement__gte=DISAGREE)
-                ),
+                disagree=_few(divided(stage)),
                 agreement=known.get(stage.pk),
             )
         )
     return rows
+
+
+def divided(stage: Stage) -> "QuerySet[Item]":
+    """The items on which people were found to disagree."""
+    # A literal 0, so that SQLite sees that the index of what divides people is meant.
+    rows = Item.objects.filter(stage=stage, disagreement__gt=RawSQL("0", ()))
+    return rows.filter(disagreement__gte=DISAGREE)
 
 
 def _few(rows: "QuerySet[Any]") -> int:

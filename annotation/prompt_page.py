@@ -1,9 +1,11 @@
 """What one prompt's page shows: its turns, its answers and who ranked them how. Reads only."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils.safestring import SafeString
 
 from annotation import markdown
@@ -90,9 +92,15 @@ def rankings(prompt: Prompt, answers: list[Answer]) -> list[dict[str, Any]]:
 
 
 def continuations(prompt: Prompt) -> list[Prompt]:
-    """The next turns of the conversation, SHOWN of them at most.
+    """The next turns of the conversation, SHOWN of them at most."""
+    answers = Response.objects.filter(prompt=prompt).values_list("pk", flat=True)
+    return list(continuing(list(answers)))
 
-    Unordered in the query: SQLite would walk all prompts in order of their ids to find few."""
-    answers = list(Response.objects.filter(prompt=prompt).values_list("pk", flat=True))
-    rows = Prompt.objects.live().filter(parent__in=answers).order_by()
-    return sorted(rows[:SHOWN], key=lambda row: row.pk)
+
+def continuing(answers: Sequence[int]) -> "QuerySet[Prompt]":
+    """The prompts that go on from these answers.
+
+    By the answer that they continue first: ordered by id alone, or not at all, SQLite looks through
+    all prompts where hardly one continues an answer."""
+    rows = Prompt.objects.live().filter(parent__in=answers)
+    return rows.order_by("parent_id", "pk")[:SHOWN]

@@ -6,8 +6,9 @@
 Makes a home and a database of its own: one project of `--prompts` prompts and twice as many
 submissions of twenty people over thirty days, in a rank stage (two rankings of each of at most
 100,000 items) and a write stage. Starts the web server and its workers as `make run` does, logs a
-lead in over HTTP and asks for each page `--times` times, one after the other. Prints JSON, a row a
-page; `agreement …` and `board` are what the worker measured, in seconds of its own."""
+lead in over HTTP and asks for each page `--times` times, one after the other, after WARM times that
+are not timed (each web process loads its code at the first). Prints JSON, a row a page;
+`agreement …` and `board` are what the worker measured, in seconds of its own."""
 
 import argparse
 import json
@@ -30,6 +31,7 @@ from benchmarks.queue import PASSWORD, Person, free_port, percentile, serve, wor
 
 PEOPLE = 20
 RANKED = 100_000
+WARM = 6
 CHUNK = 2_000
 RARE = "zephyr"  # a word in one prompt of a thousand
 TOPICS = ["billing", "travel", "code", "health", "law"]
@@ -263,6 +265,7 @@ def rows(
     for path in (asked["project"], asked["quality"]):
         lead.call("GET", path)  # the worker begins to count
     seconds = child(f"bench['measured']({options.wait})")
+    lead.http.close()  # the server dropped what was idle meanwhile; so do browsers
     head = {"database": options.database, "prompts": prompts}
     out = []
     for name, path in asked.items():
@@ -280,6 +283,8 @@ def rows(
 
 def timed(person: Person, path: str, times: int) -> dict[str, Any]:
     """`status` where it was not 200: that is no time."""
+    for _ in range(WARM):
+        person.call("GET", path)
     took = []
     for _ in range(times):
         began = time.perf_counter()
