@@ -175,15 +175,16 @@ def test_windows_miss_nothing_however_small(cast, stage, monkeypatch, given, few
 
 
 def test_a_page_goes_on_by_itself(as_user, cast, stage, monkeypatch):
+    prompts.retire(prompt=Prompt.objects.get(external_id="p6"))
     monkeypatch.setattr(prompt_walk, "FIRST", 2)
     monkeypatch.setattr(prompt_list, "SECONDS", -1)
     client, url = as_user(cast.lee), reverse("annotation:prompts", args=[cast.project.pk])
-    page = client.get(url, {"metadata": "n=6"})
+    page = client.get(url, {"show": "retired"})
     html = page.content.decode()
     assert 'hx-trigger="load"' in html and "0 found; " in html and "Go on" in html
     parts, reached = 0, page.context["page"].reached
     while reached:
-        query = {"metadata": "n=6", "after": reached, "part": 0}
+        query = {"show": "retired", "after": reached, "part": 0}
         page = client.get(url, query, headers={"HX-Request": "true"})
         reached, parts = page.context["page"].reached, parts + 1
         if rows := page.context["page"].rows:
