@@ -237,6 +237,8 @@ def deactivate(*, membership: Membership, by: Actor) -> None:
 def reactivate(*, membership: Membership, by: Actor) -> None:
     if not may_manage(by.role, membership):
         raise Refused("Only owners may bring back a lead or an owner.")
+    if not membership.user.is_active:
+        raise Refused(f"The account of {membership.user} is closed: invite the person anew.")
     membership.is_active = True
     membership.save(update_fields=["is_active"])
 

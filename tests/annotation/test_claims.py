@@ -222,7 +222,7 @@ def test_pages_say_who_is_away_and_what_they_hold(as_user, cast, stage, held) ->
     page = as_user(cast.lee).post(url, days, follow=True).content.decode()
     assert "away until further notice and holds 1 item" in page
     listed = as_user(cast.lee).get(reverse("annotation:people", args=["acme"])).content.decode()
-    assert "away until further notice" in listed and "1 item in hand" in listed
+    assert "away until further notice" in listed and "1 in hand" in listed
     page = as_user(cast.lee).get(reverse("annotation:stage", args=[stage.pk])).content.decode()
     assert "away until further notice" in page
 

@@ -17,7 +17,6 @@ from annotation import (
     adjudication,
     comments,
     erasing,
-    erasing_rows,
     gold,
     people,
     queue,
@@ -268,6 +267,8 @@ def test_nobody_erases_themselves_nor_the_last_owner(cast) -> None:
 
 def test_it_can_be_run_again(cast, zelda, written) -> None:
     erase(cast, zelda)
+    with pytest.raises(Refused, match="is closed"):
+        people.reactivate(membership=member(zelda), by=olga(cast))
     again = erase(cast, zelda)
     assert again.submissions and rows_with(SECRET) == []
 
@@ -437,7 +438,7 @@ def test_a_compacted_file_holds_nothing_of_it(tmp_path, cast, file_database, zel
     search_index.take_in()
     erase(cast, zelda)
     erase_prompt(cast, prompt)
-    erasing_rows.compact()
+    call_command("erase", "compact", stdout=StringIO())
     files = list(tmp_path.glob("shared.sqlite3*"))
     words = [SECRET.encode(), SECRET.replace("-", "").encode()]
     held = [(file.name, word) for file in files for word in words if word in file.read_bytes()]

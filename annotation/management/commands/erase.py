@@ -32,11 +32,13 @@ class Command(BaseCommand):
             each.add_argument("--workspace", help="its short name; needed if there are several")
             each.add_argument("--reason", default="", help="kept in the record: name nobody in it")
             each.add_argument("--yes", action="store_true", help="do not ask")
-            each.add_argument(
-                "--vacuum", action="store_true", help="rewrite the database without old pages"
-            )
+        kinds.add_parser("compact", help="rewrite the database without what was erased")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["kind"] == "compact":
+            erasing_rows.compact()
+            self.stdout.write("The database is rewritten; its backups are as they were.")
+            return
         try:
             act = self._person if options["kind"] == "person" else self._prompt
             erasures = act(options)
@@ -44,9 +46,6 @@ class Command(BaseCommand):
             raise CommandError(str(refusal)) from None
         for erasure in erasures:
             self._say(erasure)
-        if options["vacuum"]:
-            erasing_rows.compact()
-            self.stdout.write("The database is rewritten; its backups are as they were.")
 
     def _person(self, options: dict[str, Any]) -> list[Erasure]:
         members = Membership.objects.filter(user__email=options["email"].strip().lower())
