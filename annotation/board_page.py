@@ -11,7 +11,7 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from annotation import charts
+from annotation import charts, leave
 from annotation.board import DAYS, Counts
 from annotation.forecast import Forecast, forecast, said
 from annotation.models import (
@@ -24,7 +24,6 @@ from annotation.models import (
     Seat,
     Stage,
     Submission,
-    User,
 )
 from annotation.progress import Progress
 from annotation.quality_page import TONES, VERDICTS, headline
@@ -76,7 +75,7 @@ class Line:
 class Person:
     """`week`: submissions of the last seven days; `last`: when the last one was, in words."""
 
-    user: User
+    member: Membership  # with its user
     week: int
     in_hand: int
     last: str
@@ -86,7 +85,7 @@ class Person:
 
 def lines(stages: Sequence[Stage], counts: Counts, role: Role) -> list[Line]:
     """A line a stage. What waits is for reviewers, where the pace leads for leads."""
-    today = timezone.localdate()
+    today = _today(counts)
     if role < Role.REVIEWER:
         return [Line(stage, counts.of(stage)) for stage in stages]
     rows, known = [], agreements(stages)
@@ -122,6 +121,12 @@ def divided(stage: Stage) -> "QuerySet[Item]":
 
 def _few(rows: "QuerySet[Any]") -> int:
     return rows.order_by()[: MANY + 1].count()
+
+
+def _today(counts: Counts) -> date:
+    """The day that the numbers end with."""
+    days = counts.result.get("days")
+    return date.fromisoformat(days[-1]) if days else timezone.localdate()
 
 
 def agreements(stages: Sequence[Stage]) -> dict[int, Agreed]:
@@ -196,7 +201,7 @@ def pace(counts: Counts) -> list[tuple[date, int]]:
 
 def people(project: Project, stages: Sequence[Stage], counts: Counts) -> list[Person]:
     """Those who work here or could, the busiest of the last week first: MOST_PEOPLE at most."""
-    today = timezone.localdate()
+    today = _today(counts)
     found = counts.result.get("people", {})
     open_ = [
         stage
@@ -226,15 +231,12 @@ def _person(
     ago = next((ago for ago, n in enumerate(reversed(per_day)) if n), None)
     last = _last(ago, ever, today)
     words, tone = "", ""
-    if member.away_from and member.away_from <= today:
-        if member.away_until is None:
-            words = "away"
-        elif member.away_until >= today:
-            words = f"away until {member.away_until.day} {member.away_until:%b}"
-    if not words and asked and (ago is None or ago >= IDLE):
+    if leave.is_away(member):
+        words = leave.said(member)
+    elif asked and (ago is None or ago >= IDLE):
         words, tone = ("idle", "warn") if ever or ago is not None else ("not begun", "")
     in_hand = did["in_hand"] if did else 0
-    return Person(member.user, sum(per_day[-7:]), in_hand, last, words, tone)
+    return Person(member, sum(per_day[-7:]), in_hand, last, words, tone)
 
 
 def _last(ago: int | None, ever: bool, today: date) -> str:

@@ -89,7 +89,7 @@ def test_who_is_idle_and_who_is_away(cast, stage) -> None:
     member = Membership.objects.filter(user=cast.bea)
     member.update(away_from=today, away_until=today + timedelta(days=3))
     found = board.board(cast.project)
-    said = {row.user: row.said for row in board_page.people(cast.project, [stage], found)}
+    said = {row.member.user: row.said for row in board_page.people(cast.project, [stage], found)}
     assert said[cast.ana] == "idle"
     assert said[cast.bea].startswith("away until")
 
@@ -97,7 +97,7 @@ def test_who_is_idle_and_who_is_away(cast, stage) -> None:
 def test_nobody_is_idle_where_no_work_waits(cast, stage) -> None:
     work(stage, cast.ana, 6, ago=5)
     rows = board_page.people(cast.project, [stage], board.board(cast.project))
-    assert [(row.user, row.said) for row in rows] == [(cast.ana, "")]
+    assert [(row.member.user, row.said) for row in rows] == [(cast.ana, "")]
 
 
 def test_a_paused_stage_has_no_date(as_user, cast, stage) -> None:
