@@ -71,11 +71,6 @@ class Filters:
         """The same, less one filter."""
         return replace(self, **{name: ""}).query
 
-    @property
-    def narrows(self) -> bool:
-        """Is there any filter beyond what is typed into the search?"""
-        return any(getattr(self, f.name) for f in fields(self) if f.name not in ("q", "show"))
-
 
 def matching(project: Project, filters: Filters) -> "QuerySet[Prompt]":
     """The project's prompts that fit; the words of a search are not looked at."""
