@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.cache import cache
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db import connection
+from django.db.models import Q
 from django.utils.safestring import SafeString
 
 from annotation import markdown, reviewing, turn_page
@@ -72,24 +73,53 @@ def holds_of(user: User, prompt: Prompt) -> bool:
     return Submission.objects.filter(hands_on(user), item__prompt=prompt).exists()
 
 
-def inbox(stage: Stage, reviewer: User) -> "QuerySet[Submission]":
-    """What waits for this reviewer, oldest first; without items that they are working on."""
-    mine = Submission.objects.filter(hands_on(reviewer), item=OuterRef("item"))
-    return reviewing.inbox(stage, reviewer).exclude(Exists(mine))
+# What waits for this reviewer: not their own, nor of items that they are working on (hands_on).
+INBOX = f"""SELECT s.id FROM annotation_submission s {reviewing.BY_INDEX}
+    WHERE s.stage_id = %(stage)s AND s.review = 'waiting' AND s.state = 'submitted'
+      AND s.user_id <> %(user)s AND s.id > %(after)s AND s.id < %(before)s
+      AND NOT EXISTS (SELECT 1 FROM annotation_submission m
+          JOIN annotation_item i ON i.id = m.item_id
+          WHERE m.item_id = s.item_id AND m.user_id = %(user)s
+            AND (m.state IN ('claimed', 'draft') OR (m.state = 'expired' AND i.open)))
+    ORDER BY s.id"""
+END = 1 << 62
+
+
+def inbox(
+    stage: Stage,
+    reviewer: User,
+    *,
+    after: int = 0,
+    before: int = END,
+    newest: bool = False,
+    limit: int = AHEAD,
+) -> list[int]:
+    """The numbers of submissions that wait for this reviewer, oldest (or newest) first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{INBOX} {'DESC' if newest else 'ASC'} LIMIT %(limit)s",
+            {
+                "stage": stage.pk,
+                "user": reviewer.pk,
+                "after": after,
+                "before": before,
+                "limit": limit,
+            },
+        )
+        return [pk for (pk,) in cursor.fetchall()]
 
 
 def neighbours(stage: Stage, reviewer: User, at: int) -> tuple[int | None, int | None]:
     """(the one before, the next one) that waits; after the last comes the first."""
-    rows = inbox(stage, reviewer).exclude(pk=at).order_by("pk").values_list("pk", flat=True)
-    later, earlier = list(rows.filter(pk__gt=at)[:AHEAD]), rows.filter(pk__lt=at).last()
-    following = _free(later, reviewer) or _free(list(rows[:AHEAD]), reviewer)
-    return earlier or rows.last(), following
+    earlier = inbox(stage, reviewer, before=at, newest=True, limit=1)
+    earlier = earlier or inbox(stage, reviewer, after=at, newest=True, limit=1)
+    later = _free(inbox(stage, reviewer, after=at), reviewer)
+    return next(iter(earlier), None), later or _free(inbox(stage, reviewer, before=at), reviewer)
 
 
 def first(stage: Stage, reviewer: User) -> int | None:
     """Where a reviewer begins: the oldest that no other reviewer is just looking at."""
-    rows = inbox(stage, reviewer).order_by("pk").values_list("pk", flat=True)
-    return _free(list(rows[:AHEAD]), reviewer)
+    return _free(inbox(stage, reviewer), reviewer)
 
 
 def _free(rows: list[int], reviewer: User) -> int | None:
@@ -111,7 +141,7 @@ def _eyes(turn: int) -> str:
 
 def waiting(stage: Stage, reviewer: User) -> int:
     """How many wait; MOST + 1 is said as more."""
-    return inbox(stage, reviewer)[: MOST + 1].count()
+    return len(inbox(stage, reviewer, limit=MOST + 1))
 
 
 def content_of(turn: Submission, reviews: Sequence[Review]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Review through the pages: the inbox, its decisions, fixes, an item side by side, comments."""
 
 import pytest
+from django.db import connection
 from django.urls import reverse
 
 from annotation import item_page, queue, review_page, reviewing, submissions
@@ -172,6 +173,21 @@ def test_a_reviewer_is_led_from_home(as_user, cast, stage) -> None:
     assert url("review", stage.pk) in page and "1 to review" in page
     assert url("review", stage.pk) not in as_user(cast.ana).get("/").content.decode()
     assert "Waits for your review" in as_user(cast.lee).get("/").content.decode()
+
+
+def test_the_inbox_reads_only_what_waits(cast, stage) -> None:
+    """However much was handed in: an index over what waits."""
+    asked = {"stage": stage.pk, "user": cast.rui.pk, "after": 7, "before": 1 << 62}
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":  # so small a table it would read as it is
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        query = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
+        cursor.execute(query + review_page.INBOX + " LIMIT 20", asked)
+        plan = str(cursor.fetchall())
+    assert "submission_to_review" in plan, plan
+    if connection.vendor == "sqlite":
+        assert "stage_id=? AND rowid>? AND rowid<?" in plan or "id>?" in plan, plan
+        assert "TEMP B-TREE" not in plan, plan
 
 
 # Returned, at its author's
