@@ -258,6 +258,7 @@ def guidelines(stage: Stage, seated: Desk | None = None) -> dict[str, Any]:
     if newest is None:
         return {"number": 0, "html": ""}
     return {
+        "pk": newest.pk,
         "number": newest.number,
         "html": guideline_text.render(newest.text),
         "new": seated is not None and is_new_to(newest, seated),

@@ -143,7 +143,16 @@ def work(request: HttpRequest, pk: int) -> HttpResponse:
     if submission.state == Submission.State.LATE:
         return _next(request, seated, problem=LATE)
     seated.count_submitted()
-    return _next(request, seated)
+    return _next(request, seated, **_news(request, seated, submission))
+
+
+def _news(request: HttpRequest, seated: Desk, submission: Submission) -> dict[str, Any]:
+    """The guidelines anew where the page still shows an older version than the one that the
+    submission recorded: seen without a query."""
+    shown = _number(request, "guidelines")
+    if not request.htmx or not shown or submission.guidelines_id == shown:  # type: ignore[attr-defined]
+        return {}
+    return {"guidelines": work_page.guidelines(seated.stage, seated)}
 
 
 @login_required

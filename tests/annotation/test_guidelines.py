@@ -187,3 +187,25 @@ def test_a_lead_asks_for_it_in_the_settings(as_user, cast) -> None:
     assert as_user(cast.lee).post(url, form).status_code == 302
     cast.project.refresh_from_db()
     assert cast.project.confirm_guidelines
+
+
+def test_a_version_that_comes_between_two_turns_reaches_the_open_page(
+    as_user, cast, guidelines
+) -> None:
+    Project.objects.update(confirm_guidelines=False)
+    ana = as_user(cast.ana)
+    page = ana.get(work(guidelines)).content.decode()
+    first = cast.project.guidelines
+    assert f'name="guidelines" value="{first.pk}" form="work-form"' in page
+
+    def submit(shown: int) -> str:
+        held = Submission.objects.get(state="claimed")
+        form = {"submission": held.pk, "version": 0, "text": "An answer", "guidelines": shown}
+        answer = ana.post(work(guidelines), form, headers={"HX-Request": "true"})
+        return answer.content.decode()
+
+    assert "guidelines-body" not in submit(first.pk)
+    second = projects.add_guidelines(project=cast.project, text="Other.", author=cast.lee)
+    page = submit(first.pk)
+    assert 'id="guidelines-body" hx-swap-oob="true"' in page
+    assert "Version 2 is new to you" in page and f'value="{second.pk}" form="work-form"' in page
