@@ -78,6 +78,27 @@ def set_up(prompts: int) -> dict[str, int]:
     return {"project": project.pk, "deep": deep, "person": users[1], **stages}
 
 
+def put(model: Any, fields: list[str], rows: list[tuple[Any, ...]]) -> None:
+    """`bulk.insert`, by COPY where there is one: twenty times as fast."""
+    from django.db import connection
+
+    from annotation.bulk import insert
+
+    if connection.vendor != "postgresql" or not rows:
+        insert(model, fields, rows)
+        return
+    named: list[Any] = [model._meta.get_field(name) for name in fields]
+    rest = [each for each in model._meta.concrete_fields if each not in named]
+    rest = [each for each in rest if not each.primary_key]
+    fill = tuple(each.get_db_prep_save(each.get_default(), connection) for each in rest)
+    columns = ", ".join(connection.ops.quote_name(each.column) for each in [*named, *rest])
+    with connection.cursor() as cursor:
+        statement = f"COPY {model._meta.db_table} ({columns}) FROM STDIN"
+        with cursor.cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row + fill)
+
+
 def add_prompts(
     project: int, count: int, ranked: int, rng: random.Random
 ) -> tuple[list[int], list[tuple[int, int]]]:
@@ -85,7 +106,8 @@ def add_prompts(
     from django.db import transaction
     from django.utils import timezone
 
-    from annotation.bulk import as_json, as_time, insert, reserve
+    from annotation import search_index
+    from annotation.bulk import as_json, as_time, reserve
     from annotation.models import Prompt, Response
 
     now = as_time(timezone.now())
@@ -110,9 +132,10 @@ def add_prompts(
                     responses.append((one, pk, text, "imported", f"{place}{mark[1:]}", now))
         with transaction.atomic():
             fields = ["id", "project", "external_id", "messages", "metadata", "fingerprint"]
-            insert(Prompt, [*fields, "root_key", "created"], prompts)
+            put(Prompt, [*fields, "root_key", "created"], prompts)
             fields = ["id", "prompt", "text", "origin", "fingerprint", "created"]
-            insert(Response, fields, responses)
+            put(Response, fields, responses)
+            search_index.take_in(size)  # as an import does
         ids += new
     return ids, pairs
 
@@ -130,7 +153,7 @@ def add_turns(
     from django.db import transaction
     from django.utils import timezone
 
-    from annotation.bulk import as_json, as_time, insert, reserve
+    from annotation.bulk import as_json, as_time, reserve
     from annotation.models import Item, Ranking, Submission
 
     now = timezone.now()
@@ -164,11 +187,11 @@ def add_turns(
                     rankings.append((pk, as_json(order), when))
         with transaction.atomic():
             fields = ["id", "stage", "prompt", "candidates", "position", "needed", "taken", "done"]
-            insert(Item, [*fields, "open", "flagged"], items)
+            put(Item, [*fields, "open", "flagged"], items)
             fields = ["id", "item", "stage", "user", "state", "shown", "draft", "version"]
             fields += ["active_seconds", "review", "submitted", "created"]
-            insert(Submission, fields, turns)
-            insert(Ranking, ["submission", "order", "created"], rankings)
+            put(Submission, fields, turns)
+            put(Ranking, ["submission", "order", "created"], rankings)
 
 
 def measured(wait: float) -> dict[str, float]:
