@@ -12,7 +12,6 @@ from django.db.models import CharField, Count, F, Func, Q, Sum
 from django.utils import timezone
 
 from annotation import measuring, progress
-from annotation.filling import qualifying
 from annotation.models import Item, Measurement, Project, Prompt, Stage, Submission
 from annotation.progress import Progress
 from annotation.rounds import WORKED
@@ -52,8 +51,9 @@ def is_small(project: Project) -> bool:
 def compute(project: Project) -> dict[str, Any]:
     """All that the board needs, as JSON: O(rows) where the project is large.
 
-    {"prompts", "days": [ISO dates, today last], "stages": {id: Progress and "left" (submissions
-    still needed), "returned", "per_day"}, "people": {id: {"per_day", "in_hand"}}}"""
+    {"prompts", "last" (the newest prompt), "days": [ISO dates, today last], "stages": {id: Progress
+    and "left" (submissions still needed), "to_come", "filled_to", "returned", "per_day"},
+    "people": {id: {"per_day", "in_hand"}}}"""
     stages = [stage for stage in project.stages.all() if stage.state != Stage.State.IMPORTED]
     today = timezone.localdate()
     days = [today - timedelta(days=ago) for ago in range(DAYS - 1, -1, -1)]
@@ -75,13 +75,18 @@ def compute(project: Project) -> dict[str, Any]:
         .annotate(n=Count("pk"))
         .order_by()
     )
+    last = progress.newest_prompt(project.pk)
+    to_come = {stage.pk: progress.to_come_counted(stage) for stage in stages}
     return {
         "prompts": progress.prompts_counted(project),
+        "last": last,
         "days": [day.isoformat() for day in days],
         "stages": {
             str(stage.pk): {
-                **progress.counted(stage),
-                "left": left(stage),
+                **progress.counted(stage, to_come[stage.pk]),
+                "left": left(stage, to_come[stage.pk]),
+                "to_come": to_come[stage.pk],
+                "filled_to": stage.filled_to,
                 "returned": back.get(stage.pk, 0),
                 "per_day": [by_stage[stage.pk][day] for day in days],
             }
@@ -119,7 +124,7 @@ def _handed_in(stages: list[Stage], first: date) -> Iterable[tuple[int, int, dat
         yield stage, user, moment.astimezone(zone).date(), count
 
 
-def left(stage: Stage) -> int:
+def left(stage: Stage, to_come: int) -> int:
     """Submissions that the stage still needs: of items open or in hand, and of those to come."""
     if stage.kind not in WORKED or stage.state == Stage.State.IMPORTED:
         return 0
@@ -127,7 +132,6 @@ def left(stage: Stage) -> int:
     items = Item.objects.filter(goes_on, stage=stage, done__lt=F("needed"))
     items = items.exclude(lane=Item.GOLD_LANE)
     found = items.aggregate(n=Sum(F("needed") - F("done")))["n"] or 0
-    to_come = qualifying(stage).filter(pk__gt=stage.filled_to).count()
     return int(found) + to_come * stage.overlap
 
 

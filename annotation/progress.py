@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import timedelta
 from threading import Lock
 from typing import TypedDict, TypeVar
 
@@ -10,11 +11,13 @@ from django.core.cache import cache
 from django.db import connection
 from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from annotation.filling import qualifying
 from annotation.models import (
     Import,
     Item,
+    Measurement,
     Membership,
     Project,
     Prompt,
@@ -30,6 +33,7 @@ MANY = 10_000  # counting for a person ends here: the cost of a page must not gr
 FRESH = 20  # seconds for which the work page believes what it counted
 LARGE = 1000  # what takes counting over more rows than this is believed for a while
 ROWS_A_SECOND = 1000  # a stage of so many rows is counted once a second at most, and so on ...
+WINDOW = 20_000  # prompts looked through for what is to come
 LONGEST = 300  # ... to this many seconds
 SLOW = 0.05  # seconds: what takes longer to count is believed for a while, however little it is
 
@@ -86,8 +90,8 @@ def believed(key: str, count: Callable[[], T], rows: Callable[[T], int]) -> T:
     return known
 
 
-def counted(stage: Stage) -> Progress:
-    """`progress`, counted now: for a worker, or where all is small."""
+def counted(stage: Stage, to_come: int | None = None) -> Progress:
+    """`progress`, counted now: for a worker, or where all is small. `to_come` where it is known."""
     in_use = Prompt.objects.filter(pk=OuterRef("prompt"), retired__isnull=True)
     usual = Item.objects.filter(stage=stage).exclude(lane=Item.GOLD_LANE)
     items = usual.aggregate(
@@ -96,7 +100,8 @@ def counted(stage: Stage) -> Progress:
         open=Count("pk", filter=Q(open=True)),
         flagged=Count("pk", filter=Q(Exists(in_use), flagged=True)),
     )
-    to_come = qualifying(stage).filter(pk__gt=stage.filled_to).count() if _is_worked(stage) else 0
+    if to_come is None:
+        to_come = to_come_counted(stage)
     turns = Submission.objects.filter(stage=stage)
     unfinished = Import.objects.filter(project=stage.project_id).exclude(state=Import.State.DONE)
     if Submission.objects.filter(batch__in=unfinished).exists():  # else the index alone is read
@@ -112,6 +117,11 @@ def counted(stage: Stage) -> Progress:
         "skipped": states.get("skipped", 0),
         "late": states.get("late", 0),
     }
+
+
+def to_come_counted(stage: Stage) -> int:
+    """The prompts that the queue will still bring in: O(prompts)."""
+    return qualifying(stage).filter(pk__gt=stage.filled_to).count() if _is_worked(stage) else 0
 
 
 def _is_worked(stage: Stage) -> bool:
@@ -143,10 +153,10 @@ def left_for(stage: Stage, user: User) -> int:
 def _to_come(stage: Stage) -> int:
     """Prompts that the next fills will meet, MANY at most: of many, one count serves everybody.
 
-    Where few of many prompts qualify, all are looked through: that is believed until there is a
-    newer prompt, the longer the more it took."""
-    newest = Prompt.objects.filter(project=stage.project_id).order_by("-pk")
-    last = newest.values_list("pk", flat=True).first() or 0
+    Where few of many prompts qualify: those of the next WINDOW, else what the board's worker found.
+    Without either all are looked through: that is believed until there is a newer prompt, the
+    longer the more it took."""
+    last = newest_prompt(stage.project_id)
     if last <= stage.filled_to or not stage.takes_all:
         return 0
     took = 0.0
@@ -154,7 +164,11 @@ def _to_come(stage: Stage) -> int:
     def count() -> int:
         nonlocal took
         began = time.monotonic()
-        found = qualifying(stage).filter(pk__gt=stage.filled_to)[:MANY].count()
+        found = _in_window(stage)
+        if found is None:
+            found = _measured(stage, last)
+        if found is None:
+            found = qualifying(stage).filter(pk__gt=stage.filled_to)[:MANY].count()
         took = time.monotonic() - began
         return found
 
@@ -162,6 +176,37 @@ def _to_come(stage: Stage) -> int:
         return found * 2 if took < SLOW else max(found * 2, int(took * LONGEST * ROWS_A_SECOND))
 
     return believed(f"to-come:{stage.pk}:{last}", count, cost)
+
+
+def newest_prompt(project: int) -> int:
+    rows = Prompt.objects.filter(project=project).order_by("-pk")
+    return rows.values_list("pk", flat=True).first() or 0
+
+
+def _in_window(stage: Stage) -> int | None:
+    """Of the next WINDOW prompts those that qualify; None where there are more, and none of these
+    does."""
+    ahead = Prompt.objects.filter(project=stage.project_id, pk__gt=stage.filled_to)
+    edge = ahead.order_by("pk").values_list("pk", flat=True)[WINDOW : WINDOW + 1].first()
+    fit = qualifying(stage).filter(pk__gt=stage.filled_to)
+    if edge is None:
+        return fit[:MANY].count()
+    return fit.filter(pk__lt=edge)[:MANY].count() or None
+
+
+def _measured(stage: Stage, last: int) -> int | None:
+    """What board.compute found to come, if nothing was brought in or filled since."""
+    rows = Measurement.objects.filter(
+        project=stage.project_id,
+        stage=None,
+        kind=Measurement.Kind.BOARD,
+        computed__gte=timezone.now() - timedelta(hours=1),
+    )
+    result = rows.values_list("result", flat=True).first() or {}
+    found = result.get("stages", {}).get(str(stage.pk), {})
+    if result.get("last") != last or found.get("filled_to") != stage.filled_to:
+        return None
+    return min(int(found["to_come"]), MANY)
 
 
 def left_about(stage: Stage, user: User, finished: int, anew_below: int = 0) -> int:

@@ -179,3 +179,21 @@ def test_the_price_of_the_board_does_not_grow(as_user, cast, django_assert_max_n
     client = as_user(cast.lee)
     with django_assert_max_num_queries(34):
         client.get(url(cast.project))
+
+
+def test_what_is_to_come_of_few_among_many(cast, monkeypatch) -> None:
+    """Nothing is looked through beyond the window where the worker has said what is there."""
+    monkeypatch.setattr(progress, "WINDOW", 3)
+    stage = make_stage(cast.project, "rank")
+    for number in range(8):
+        make_prompt(cast.project, f"Question {number}", answers=["A", "B"] if number > 5 else [])
+    assert progress._to_come(stage) == 2  # all were looked through
+    found = measuring.ask(project=cast.project, kind="board")
+    measuring.carry_out(found, lambda row: board.compute(row.project))
+    last = progress.newest_prompt(cast.project.pk)
+    assert progress._measured(stage, last) == 2
+    make_prompt(cast.project, "Newer", answers=["A", "B"])
+    assert progress._measured(stage, progress.newest_prompt(cast.project.pk)) is None
+    assert progress._to_come(stage) == 3
+    queue.fill(stage)
+    assert progress._to_come(stage) == 0
