@@ -43,7 +43,7 @@ def compute(stage: Stage) -> dict[str, Any]:
         "gold": _gold(data, everyone),
         "texts": texts(stage.kind, data),
         "questions": [measured(question) for question in asked],
-        "results": quality_results.results(stage, data),
+        "results": quality_results.results(stage, data, asked),
         "usual": quality_marks.usual(everyone),
         "people": people,
     }
@@ -94,9 +94,14 @@ def disagreements(asked: Iterable[Question]) -> dict[int, int]:
     most: dict[int, int] = {}
     for question in asked:
         parts: dict[int, list[int]] = defaultdict(list)
+        known: dict[tuple[Any, ...], int | None] = {}  # few things are said, of many items
         for (item, _), values in question.units.items():
-            part = _apart(question, list(values.values())) if len(values) > 1 else None
-            if part is not None:
+            if len(values) < 2:
+                continue
+            said = tuple(values.values())
+            if said not in known:
+                known[said] = _apart(question, list(said))
+            if (part := known[said]) is not None:
                 parts[item].append(part)
         for item, each in parts.items():
             most[item] = max(most.get(item, 0), round(sum(each) / len(each)))

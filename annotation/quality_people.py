@@ -188,6 +188,18 @@ def _round(
     counts = list(patterns.values())
     for number, pattern in enumerate(patterns):
         for place, values in pattern:
+            # The one other's answer, or of several the common one.
+            if len(values) == 2:
+                (one, a), (other, b) = values
+                if (like := alikes[place](a, b)) is None:
+                    continue
+                n = counts[number]
+                for who, mine, whom, theirs in ((one, a, other, b), (other, b, one, a)):
+                    unit = (number, like, weights.get(whom, 1.0))
+                    heard[who].setdefault(place, []).append(unit)
+                    mine_all[who, place][mine] += n
+                    theirs_all[who, place][theirs] += n
+                continue
             for rater, mine in values:
                 others = [(v, weights.get(r, 1.0)) for r, v in values if r != rater]
                 common = common_answers(others, alikes[place])

@@ -4,7 +4,7 @@ What counts goes in: a reviewer's fix in place of the author's words, a lead's d
 everybody's."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -29,11 +29,14 @@ MOST_SOURCES = 30
 MOST_UNITS = 150_000  # for Dawid and Skene; above it majority alone
 
 
-def results(stage: Stage, data: Data) -> dict[str, Any]:
-    """{"wins": whose answers win, of rank stages, "questions": of each rating and label}."""
+def results(stage: Stage, data: Data, asked: Sequence[Question]) -> dict[str, Any]:
+    """{"wins": whose answers win, of rank stages, "questions": of each rating and label}. `asked`:
+    what annotators said; where nothing was fixed or decided, that is what counts."""
     turns = list(deciding(data))
+    if data.decided or any(turn.said is not turn.counts for turn in data.turns):
+        asked = rubric_questions(stage.rubric, turns, said=False)
     found: dict[str, Any] = {"questions": [], "wins": []}
-    for question in rubric_questions(stage.rubric, turns, said=False):
+    for question in asked:
         if question.kind == "rating":
             found["questions"].append(_rated(question))
         elif question.kind == "label":
@@ -130,11 +133,12 @@ def _comparisons(named: Sequence[Sequence[str]]) -> Iterator[tuple[str, str, flo
 
 def _rated(question: Question) -> dict[str, Any]:
     """The mean over units of their mean, of their highest and of their lowest rating."""
-    units = list(question.units.values())
-    line: dict[str, Any] = {"title": question.title, "kind": "rating", "units": len(units)}
+    kinds = Counter(tuple(unit.values()) for unit in question.units.values())
+    total = kinds.total()
+    line: dict[str, Any] = {"title": question.title, "kind": "rating", "units": total}
     for name, rule in (("mean", mean), ("highest", highest), ("lowest", lowest)):
-        values = [rule(unit)["value"] for unit in units]
-        line[name] = sum(values) / len(values) if values else None
+        values = (rule(dict(enumerate(kind)))["value"] * n for kind, n in kinds.items())
+        line[name] = sum(values) / total if total else None
     return line
 
 
@@ -142,7 +146,7 @@ def _labelled(question: Question) -> dict[str, Any]:
     """How many units get each label: by majority, by a majority that weighs each annotator by how
     right Dawid and Skene find them, and by these two."""
     units = list(question.units.values())
-    plain = [majority(unit)["value"] for unit in units]
+    plain = _each(units, lambda unit: majority(unit)["value"])
     line = {
         "title": question.title,
         "kind": "label",
@@ -156,7 +160,7 @@ def _labelled(question: Question) -> dict[str, Any]:
     if several and len(units) <= MOST_UNITS:
         model = dawid_skene(units, labels=list(question.words))
         weights = {rater: max(share, 0.0) for rater, share in model["accuracy"].items()}
-        weighted = [weighted_majority(unit, weights)["value"] for unit in units]
+        weighted = _each(units, lambda unit: weighted_majority(unit, weights)["value"])
         columns |= {"weighted": Counter(weighted), "modelled": Counter(model["values"])}
         line["differ"] = sum(
             one is not None and one != other
@@ -167,3 +171,17 @@ def _labelled(question: Question) -> dict[str, Any]:
         for value, label in question.words.items()
     ]
     return line
+
+
+def _each(
+    units: Sequence[Mapping[Any, Any]], rule: Callable[[Mapping[Any, Any]], Any]
+) -> list[Any]:
+    """The rule's answer for each unit, worked out once for units that are the same."""
+    known: dict[tuple[tuple[Any, Any], ...], Any] = {}
+    found = []
+    for unit in units:
+        key = tuple(unit.items())
+        if key not in known:
+            known[key] = rule(unit)
+        found.append(known[key])
+    return found
