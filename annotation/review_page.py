@@ -296,4 +296,5 @@ def fixed_text(turn: Submission, content: Mapping[str, Any]) -> Steps:
     before, after = turn.draft.get(key), content.get(key)
     if not isinstance(after, str) or before == after:
         return []
-    return word_diff(str(before or "")[:LONG], after[:LONG])
+    steps = word_diff(str(before or "")[:LONG], after[:LONG])
+    return [("ins", after[:LONG])] if rewritten(steps) else steps

@@ -171,6 +171,7 @@ def item_gold(request: HttpRequest, pk: int) -> HttpResponse:
     """The editor for the known answer (?from= begins with a submission's); POST makes it gold."""
     found = _fetch(request, pk, Role.LEAD)
     known = getattr(found, "gold", None)
+    found.stage.tags, found.stage.better_answer = [], False  # nobody is judged by those: not asked
     typed = dict(known.content) if known else _begin(request, found)
     if request.method == "GET" and not item_page.may_be_gold(found):
         messages.error(request, "A text has no one right answer: gold needs ranks or a rubric.")
@@ -195,7 +196,7 @@ def item_gold(request: HttpRequest, pk: int) -> HttpResponse:
         "title": "The known answer",
         "verb": "Make it gold",
         "kept": f"gold:{pk}",
-        "note_label": "Why this is right, for reviewers and leads",
+        "note_label": "Why this is right, for the leads",
     }
     return _edit(request, found, typed, problem, words)
 

@@ -243,6 +243,7 @@ def test_a_fix_counts_and_both_texts_are_shown(as_user, cast, stage) -> None:
     page = as_user(cast.ana).get(url("turn", turn.pk)).content.decode()
     assert "fixed it: what counts is their version" in page and "A letter" in page
     assert "<del>lat</del><ins>late</ins>" in page
+    assert ">Reopen<" not in page and "A reviewer stands for it now" in page
     judged = as_user(cast.rui).get(url("review", stage.pk, f"?submission={turn.pk}"))
     assert "It is late" in str(judged.context["judged"].html)
 
