@@ -224,10 +224,7 @@ def test_an_older_draft_is_gone_on_with(as_user, cast, stage) -> None:
     )
     page = as_user(cast.ana).post(url("turn_reopen", old.pk), follow=True).content.decode()
     assert old.pk < newer.pk < ahead.pk
-    assert "Question 3?" in page  # it holds longer than a lease
-    Submission.objects.filter(pk=ahead.pk).update(claimed_until=timezone.now())
-    page = as_user(cast.ana).post(url("turn_reopen", old.pk), follow=True).content.decode()
-    assert "Question 0?" in page
+    assert "Question 0?" in page  # chosen, it comes before what is held longer
 
 
 def test_an_expired_draft_comes_back_while_its_place_is_free(as_user, cast, stage) -> None:
