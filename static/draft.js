@@ -2,7 +2,7 @@
 // this browser meanwhile. A stale tab is told, and both versions stay until the person has chosen.
 window.draft = (() => {
   const QUIET = 2000, AGAIN = 10_000, IDLE = 30_000;
-  const OURS = ["csrfmiddlewaretoken", "submission", "version", "seconds"]; // no part of the work
+  const OURS = ["csrfmiddlewaretoken", "submission", "version", "seconds", "guidelines"]; // no part of the work
   const by = (id) => document.getElementById(id);
   let form = null, dirty = false, saving = null, timer = 0, touched = 0, sent = [], versions = null;
 
