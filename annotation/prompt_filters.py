@@ -94,15 +94,18 @@ def matching(project: Project, filters: Filters) -> "QuerySet[Prompt]":
     return prompts
 
 
-def small_sets(filters: Filters) -> "list[tuple[QuerySet[Any], str]]":
-    """Rows that a part of the filters names by an index, with the name of their prompt."""
+def small_sets(filters: Filters, most: int) -> "list[tuple[QuerySet[Any], str]]":
+    """Rows that a part of the filters names by an index, with the name of their prompt.
+
+    Those of a partial index are left out where they are more than `most`."""
     sets: list[tuple[QuerySet[Any], str]] = []
     items, turns = _items(filters), _turns(filters, labelled=False)
     if filters.stage and (filters.state in ("flagged", "gold") or filters.disagreement):
         assert items is not None
         sets.append((items, "prompt"))
     if filters.stage and filters.state in _PARTIAL:
-        sets.append((Item.objects.filter(pk__in=_by_partial_index(filters)), "prompt"))
+        if (held := _by_partial_index(filters, most)) is not None:
+            sets.append((Item.objects.filter(pk__in=held), "prompt"))
     elif filters.annotator and turns is not None:
         sets.append((turns, "item__prompt"))
     return sets
@@ -117,13 +120,17 @@ _PARTIAL = {
 }
 
 
-def _by_partial_index(filters: Filters) -> RawSQL:
-    """Items. SQLite takes a partial index only where its condition stands in so many words, and
-    by its statistics not even then: it is told to."""
+def _by_partial_index(filters: Filters, most: int) -> list[int] | None:
+    """Items; None where more than `most` submissions are to be looked at. SQLite takes a partial
+    index only where its condition stands in so many words, and by its statistics not even then: it
+    is told to."""
     index, condition = _PARTIAL[filters.state]
     hint = f"INDEXED BY {index}" if connection.vendor == "sqlite" else ""
     sql = f"SELECT item_id FROM annotation_submission {hint} WHERE stage_id = %s AND {condition}"
-    return RawSQL(sql, [int(filters.stage)])
+    with connection.cursor() as cursor:
+        cursor.execute(f"{sql} LIMIT {most + 1}", [int(filters.stage)])
+        items = [row[0] for row in cursor.fetchall()]
+    return items if len(items) <= most else None
 
 
 def differing(items: "QuerySet[Item]") -> "QuerySet[Item]":

@@ -101,7 +101,7 @@ def _both(one: list[int] | None, other: list[int] | None) -> set[int] | None:
 
 def _few(project: Project, filters: Filters) -> list[int] | None:
     """The prompts that may fit, sorted, where an index gives them and they are few."""
-    for rows, prompt in small_sets(filters):
+    for rows, prompt in small_sets(filters, FEW):
         # Are there too many? Asked of the index alone, without the way to the prompt.
         if not rows.order_by().values_list("pk")[FEW : FEW + 1].exists():
             return sorted(set(rows.order_by().values_list(prompt, flat=True)))
