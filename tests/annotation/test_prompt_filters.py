@@ -275,9 +275,9 @@ def test_no_plan_reads_a_table_through(cast, stage, given):
     assert looks
     rows = matching(cast.project, filters).filter(pk__gt=3, pk__lte=900).values_list("pk")
     looks.append(str_sql(rows))
-    looks += [
-        str_sql(each.order_by().values_list("pk")[9:10]) for each, _ in small_sets(filters, 9)
-    ]
+    # Those of the partial indexes are asked for by a statement of their own, seen above.
+    sets = [] if given.get("state") in ("in_hand", "waiting") else small_sets(filters, 9)
+    looks += [str_sql(each.order_by().values_list("pk")[9:10]) for each, _ in sets]
     plans = [explain(*plan_of(sql)) for sql in looks]
     for line in "\n".join(plans).splitlines():
         if "SCAN" in line:  # the few imports are read whole, and what is no table
