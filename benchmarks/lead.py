@@ -194,6 +194,17 @@ def add_turns(
             put(Ranking, ["submission", "order", "created"], rankings)
 
 
+def forget() -> None:
+    """What an earlier run measured, so that it is measured again."""
+    import django
+
+    django.setup()
+    from annotation.models import Item, Measurement
+
+    Measurement.objects.all().delete()
+    Item.objects.filter(disagreement__isnull=False).update(disagreement=None)
+
+
 def measured(wait: float) -> dict[str, float]:
     """The worker's seconds for each measurement, waited for: {"board": …, "quality": …}."""
     import django
@@ -265,11 +276,20 @@ def measure(options: argparse.Namespace, prompts: int, home: Path) -> list[dict[
         os.environ["DATABASE_URL"] = options.url
     manage = [sys.executable, "manage.py"]
     subprocess.run([*manage, "migrate", "--verbosity", "0"], cwd=ROOT, check=True)
-    if options.url:
-        subprocess.run([*manage, "flush", "--no-input", "--verbosity", "0"], cwd=ROOT, check=True)
-    began = time.monotonic()
-    ids = child(f"bench['set_up']({prompts})")
-    print(f"{prompts:,} prompts made in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    kept = home / "ids.json"
+    if kept.exists():
+        ids = json.loads(kept.read_text())
+        child("bench['forget']()")
+    else:
+        if options.url:
+            flush = [*manage, "flush", "--no-input", "--verbosity", "0"]
+            subprocess.run(flush, cwd=ROOT, check=True)
+        began = time.monotonic()
+        ids = child(f"bench['set_up']({prompts})")
+        print(f"{prompts:,} prompts made in {time.monotonic() - began:.0f} s", file=sys.stderr)
+        kept.write_text(json.dumps(ids))
+    if not options.times:
+        return []
     port = free_port()
     server = serve(port, home / "server.log")
     try:
@@ -321,7 +341,8 @@ def timed(person: Person, path: str, times: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prompts", type=int, nargs="+", default=[100_000])
-    parser.add_argument("--times", type=int, default=30)
+    parser.add_argument("--times", type=int, default=30, help="0: only make the data")
+    parser.add_argument("--home", type=Path, help="keep the data here; a second run makes none")
     parser.add_argument("--wait", type=float, default=300, help="seconds for the worker to count")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--url", help="DATABASE_URL of a PostgreSQL database; it is emptied")
@@ -330,6 +351,10 @@ def main() -> None:
         parser.error("--database postgresql needs --url postgres://user@host/a_spare_database")
     found = []
     for prompts in options.prompts:
+        if options.home:
+            options.home.mkdir(parents=True, exist_ok=True)
+            found += measure(options, prompts, options.home.resolve())
+            continue
         with tempfile.TemporaryDirectory(prefix="annotune-bench-") as home:
             found += measure(options, prompts, Path(home))
     print(json.dumps({"benchmark": "lead", "rows": found}))
