@@ -51,9 +51,11 @@ def adjudicate(
         raise Refused("You did this item yourself: somebody else decides it.")
     decision = Adjudication(item=item, author=author, note=note)
     if submission is not None:
-        if submission.item_id != item.pk or submission.state != Submission.State.SUBMITTED:
+        # Read now that the item is locked: its author may have taken it back a moment ago.
+        handed_in = Submission.objects.filter(item=item, state=Submission.State.SUBMITTED)
+        decision.submission = handed_in.filter(pk=submission.pk).first()
+        if decision.submission is None:
             raise Refused("That submission is not handed in on this item: look at it again.")
-        decision.submission = submission
     else:
         decision.content = checked(
             Submission(item=item, stage=item.stage, user=author, shown=item.candidates),

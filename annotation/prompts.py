@@ -21,8 +21,8 @@ _WORK = [
 
 
 def is_worked_on(prompt: Prompt) -> bool:
-    """Does anything rest on this prompt's text: a submission, a written answer, a further turn? What
-    was erased counts as worked on: no edit and no import brings it back."""
+    """Does anything rest on this prompt's text: a submission, a written answer, a further turn?
+    What was erased counts as worked on: no edit and no import brings it back."""
     return (
         Prompt.objects.filter(pk=prompt.pk, fingerprint__startswith="erased").exists()
         or Submission.objects.filter(item__prompt=prompt, state__in=_WORK).exists()

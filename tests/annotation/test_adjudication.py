@@ -59,6 +59,14 @@ def test_decided_work_is_not_taken_back_by_its_author(ranked):
         submissions.undo(stage=ranked.stage, user=ranked.ana)
 
 
+def test_work_that_was_taken_back_meanwhile_is_not_chosen(ranked):
+    seen = ranked.turns[1]  # as the lead's page read it
+    submissions.undo(stage=ranked.stage, user=ranked.bea)
+    with pytest.raises(Refused, match="not handed in"):
+        adjudication.adjudicate(item=ranked.item, author=ranked.lee, submission=seen)
+    assert not Adjudication.objects.exists()
+
+
 def test_a_text_of_the_leads_is_an_answer_while_it_is_in_force(cast):
     prompt = make_prompt(cast.project)
     stage = make_stage(cast.project)
