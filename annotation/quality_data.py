@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Count, Max, Q, QuerySet, Sum, Value
+import orjson
+from django.db.models import Count, Max, Q, QuerySet, Sum, TextField, Value
+from django.db.models.functions import Cast
 
 from annotation.models import Adjudication, Gold, Item, Ranking, Review, Stage, Submission
 from annotation.models.prompts import BatchQuerySet
@@ -74,12 +76,12 @@ def load(stage: Stage, only: Sequence[int] | None = None) -> Data:
     some = Item.objects.filter(stage=stage)
     if only is not None:
         some = some.filter(pk__in=only)
-    answers = Gold.objects.filter(item__in=some).values_list("item", "content")
-    data = Data(stage, answers=dict(answers))
+    known = Gold.objects.filter(item__in=some).values_list("item", "content")
+    data = Data(stage, answers=dict(known))
     met = some.filter(Q(done__gt=0) | Q(disagreement__isnull=False))
-    items = met.values_list("pk", "candidates", "disagreement")
+    items = met.values_list("pk", _text("candidates"), "disagreement")
     for pk, candidates, disagreement in items.iterator(CHUNK):
-        data.candidates[pk] = candidates
+        data.candidates[pk] = orjson.loads(candidates)
         data.disagreement[pk] = disagreement
     hidden = set(some.filter(lane=Item.GOLD_LANE).values_list("pk", flat=True))
     handed_in = _handed_in(stage)
@@ -92,8 +94,9 @@ def load(stage: Stage, only: Sequence[int] | None = None) -> Data:
     orders = _orders(rankings) if stage.kind == Stage.Kind.RANK else {}
     fixed = dict(handed_in.filter(review="fixed").values_list("pk", "draft"))
     # Of a large stage every column counts: what nobody asks for here is not read.
-    shown = "shown" if orders else Value(0)
-    ratings = "ratings" if in_force(stage.rubric) else Value(0)
+    nothing = Value("null", output_field=TextField())
+    shown = _text("shown") if orders else nothing
+    ratings = _text("ratings") if in_force(stage.rubric) else nothing
     rows = handed_in.order_by("-pk").values_list(
         "pk", "item", "user", "rater", shown, ratings, *REST
     )
@@ -101,9 +104,12 @@ def load(stage: Stage, only: Sequence[int] | None = None) -> Data:
         if len(data.turns) >= MOST:
             data.all = False
             break
-        counts = ({"ratings": rated} if rated else {}) | orders.get(pk, {})
+        answers = orjson.loads(rated)
+        counts = ({"ratings": answers} if answers else {}) | orders.get(pk, {})
         said = fixed.get(pk, counts) if fixed else counts
-        turn = Turn(pk, item, rater if user is None else user, said, counts, seen or [], *rest)
+        turn = Turn(
+            pk, item, rater if user is None else user, said, counts, orjson.loads(seen) or [], *rest
+        )
         if said.get("order"):
             turn.order = canonical(said["order"], data.candidates.get(item) or sorted(turn.shown))
         (data.gold if item in hidden else data.turns).append(turn)
@@ -121,8 +127,14 @@ def _handed_in(stage: Stage) -> BatchQuerySet:
 
 
 def _orders(rankings: "QuerySet[Ranking]") -> dict[int, dict[str, Any]]:
-    newest = rankings.order_by("-submission").values_list("submission", "order")[:MOST]
-    return {pk: {"order": order} for pk, order in newest.iterator(CHUNK)}
+    newest = rankings.order_by("-submission").values_list("submission", _text("order"))[:MOST]
+    return {pk: {"order": orjson.loads(order)} for pk, order in newest.iterator(CHUNK)}
+
+
+def _text(name: str) -> Cast:
+    """A JSON column as it is stored: of half a million values Django's reading is most of the
+    time."""
+    return Cast(name, TextField())
 
 
 def _decided(stage: Stage, data: Data) -> dict[int, tuple[int | None, dict[str, Any]]]:
