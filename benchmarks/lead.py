@@ -247,8 +247,13 @@ def pages(ids: dict[str, int]) -> dict[str, str]:
         "list, one annotator": query(stage=ids["write"], annotator=ids["person"]),
         "list, metadata": query(metadata="shard=17"),
         "list, by disagreement": query(stage=ids["rank"], disagreement=50, order="disagreement"),
+        # Nothing is open and nothing retired: no index says so, the page looks and goes on.
+        "list, open in a stage (a part of the walk)": query(stage=ids["write"], state="open"),
+        "list, retired (a part of the walk)": query(show="retired"),
+        "list, label (a part of the walk)": query(stage=ids["rank"], label="tone=warm"),
         "search, one word": query(q=RARE),
         "search, common words": query(q="careful river"),
+        "search, common words, deep": query(q="careful river", after=ids["deep"]),
     }
 
 
