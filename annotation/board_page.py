@@ -23,11 +23,10 @@ from annotation.models import (
     Role,
     Seat,
     Stage,
-    Submission,
 )
 from annotation.progress import Progress
 from annotation.quality_page import TONES, VERDICTS, headline
-from annotation.reviewing import WAITS
+from annotation.reviewing import counted as waiting_in
 from annotation.rounds import WORKED
 
 MANY = 1_000
@@ -89,6 +88,7 @@ def lines(stages: Sequence[Stage], counts: Counts, role: Role) -> list[Line]:
     if role < Role.REVIEWER:
         return [Line(stage, counts.of(stage)) for stage in stages]
     rows, known = [], agreements(stages)
+    waiting = waiting_in([stage.pk for stage in stages])
     for stage in stages:
         found = counts.result.get("stages", {}).get(str(stage.pk), {})
         is_led = role >= Role.LEAD and "left" in found
@@ -102,7 +102,7 @@ def lines(stages: Sequence[Stage], counts: Counts, role: Role) -> list[Line]:
                 progress=counts.of(stage),
                 left=found.get("left", 0),
                 forecast=ahead,
-                to_review=_few(Submission.objects.extra(where=list(WAITS)).filter(stage=stage)),
+                to_review=waiting[stage.pk],
                 returned=found.get("returned", 0),
                 flagged=_few(items.filter(Exists(in_use), flagged=True)),
                 disagree=_few(divided(stage)),

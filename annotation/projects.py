@@ -164,11 +164,18 @@ def create_stage(
     return stage
 
 
-@transaction.atomic
 def update_stage(*, stage: Stage, **changes: Any) -> None:
     """Changes the named fields (STAGE_FIELDS, or `people` as in create_stage).
 
-    A new overlap holds for the items that are there, too."""
+    A new overlap or review share holds for what is there, too."""
+    share = Stage.objects.values_list("review_share", flat=True).get(pk=stage.pk)
+    _update_stage(stage, changes)
+    if stage.review_share != share:
+        share_changed(stage)
+
+
+@transaction.atomic
+def _update_stage(stage: Stage, changes: dict[str, Any]) -> None:
     if "people" in changes:
         assign(stage=stage, people=changes.pop("people"))
     for field, value in changes.items():
@@ -180,8 +187,6 @@ def update_stage(*, stage: Stage, **changes: Any) -> None:
     stage.save(update_fields=list(changes))
     if stage.overlap != before.overlap:
         overlap_changed(stage)
-    if stage.review_share != before.review_share:
-        share_changed(stage)
 
 
 def _check(stage: Stage) -> None:

@@ -19,7 +19,6 @@ from annotation.work_form import LETTERS
 
 AHEAD = 20  # of the inbox that are looked at for one that nobody else has before them
 LOOKS = 300  # seconds that one reviewer's look keeps it from the others
-MOST = 1000  # a longer inbox is said to hold more
 HOLDS = (
     "You have this item in hand yourself: what others made of it would tell you what to say. Hand "
     "yours in first, or skip it."
@@ -140,8 +139,8 @@ def _eyes(turn: int) -> str:
 
 
 def waiting(stage: Stage, reviewer: User) -> int:
-    """How many wait; MOST + 1 is said as more."""
-    return len(inbox(stage, reviewer, limit=MOST + 1))
+    """How many wait; reviewing.MOST + 1 is said as more."""
+    return len(inbox(stage, reviewer, limit=reviewing.MOST + 1))
 
 
 def content_of(turn: Submission, reviews: Sequence[Review]) -> dict[str, Any]:

@@ -3,11 +3,11 @@ corrected by anybody. Nobody reviews their own work; what its author wrote is ne
 
 The only writer of reviews and, once work is handed in, of what its review says."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Max, Min
 from django.utils import timezone
 
 from annotation import rounds, rows
@@ -33,37 +33,36 @@ from annotation.text import text_fingerprint
 Decision = Review.Decision
 State = Submission.State
 MAX_COMMENT = 20_000  # characters
-# Literals: with parameters SQLite would not see that the index of what waits is meant.
-WAITS = (
-    "annotation_submission.review = 'waiting'",
-    "annotation_submission.state = 'submitted'",
-)
-
-# Raw where it counts: left to itself SQLite reads all that was handed in, not what waits.
+# Raw: left to itself SQLite reads all that was handed in, not what waits.
 BY_INDEX = "INDEXED BY submission_to_review" if connection.vendor == "sqlite" else ""
-
-
-def inbox(stage: Stage, reviewer: User) -> "QuerySet[Submission]":
-    """What waits for a review in the stage, oldest first, without the reviewer's own."""
-    return _waiting().filter(stage=stage).exclude(user=reviewer).order_by("pk")
-
-
-def _waiting() -> "QuerySet[Submission]":
-    return Submission.objects.extra(where=list(WAITS))
+MOST = 1000  # of what waits in a stage: more is said as more, and not counted
+WINDOW = 20_000  # submissions that a transaction looks at: nobody waits for more
 
 
 def waiting(workspace: Workspace, reviewer: User) -> list[tuple[Stage, int]]:
-    """The stages of the workspace in which a review waits for this person, with how many."""
+    """The stages of the workspace in which a review waits for this person, with how many; MOST + 1
+    is said as more."""
     stages = Stage.objects.filter(project__workspace=workspace, project__archived=None)
-    known = {stage.pk: stage for stage in stages.select_related("project")}
+    known = list(stages.select_related("project").order_by("pk"))
+    counts = counted([stage.pk for stage in known], but=reviewer)
+    return [(stage, counts[stage.pk]) for stage in known if counts[stage.pk]]
+
+
+def counted(stages: Sequence[int], but: User | None = None) -> dict[int, int]:
+    """How much waits for a review in each of the stages, MOST + 1 at most; without the work of the
+    one who is left out."""
+    if not stages:
+        return {}
     with connection.cursor() as cursor:
         cursor.execute(
-            f"""SELECT s.stage_id, COUNT(*) FROM annotation_submission s {BY_INDEX}
-                WHERE s.review = 'waiting' AND s.state = 'submitted' AND s.user_id <> %s
-                GROUP BY s.stage_id ORDER BY s.stage_id""",
-            [reviewer.pk],
+            f"""SELECT t.id, (SELECT COUNT(*) FROM (
+                    SELECT 1 FROM annotation_submission s {BY_INDEX}
+                    WHERE s.stage_id = t.id AND s.review = 'waiting' AND s.state = 'submitted'
+                      AND s.user_id <> %s LIMIT {MOST + 1}) w)
+                FROM annotation_stage t WHERE t.id IN ({", ".join(["%s"] * len(stages))})""",
+            [but.pk if but else 0, *stages],
         )
-        return [(known[pk], count) for pk, count in cursor.fetchall() if pk in known]
+        return dict(cursor.fetchall())
 
 
 @transaction.atomic
@@ -213,31 +212,44 @@ def _mark(submission: Submission, review: str) -> None:
     submission.save(update_fields=["review", "version"])
 
 
-@transaction.atomic
 def share_changed(stage: Stage) -> None:
     """After the stage's review share was changed: what the new share draws waits, too; what waits
-    and is not drawn any more does not, unless a reviewer had it before."""
+    and is not drawn any more does not, unless a reviewer had it before.
+
+    In short transactions: work is handed in meanwhile, and by the new share."""
+    ends = Submission.objects.filter(stage=stage).aggregate(low=Min("pk"), high=Max("pk"))
+    if ends["low"] is None:
+        return
+    for low in range(ends["low"], ends["high"] + 1, WINDOW):
+        with transaction.atomic():
+            freed = _draw_anew(stage, low, low + WINDOW)
+        for start in range(0, len(freed), rounds.CHUNK):
+            items = Item.objects.filter(pk__in=freed[start : start + rounds.CHUNK])
+            rounds.answers_arrived(items.values_list("prompt", flat=True))
+
+
+def _draw_anew(stage: Stage, low: int, end: int) -> list[int]:
+    """Those numbered from `low`, before `end`; returns the items of which one waits no more."""
     gold = f"""SELECT i.id FROM annotation_item i
         WHERE i.stage_id = %(stage)s AND i.lane = {Item.GOLD_LANE}"""
-    values = {"stage": stage.pk, "share": threshold(stage)}
+    values = {"stage": stage.pk, "share": threshold(stage), "low": low, "end": end}
     with connection.cursor() as cursor:
         cursor.execute(
             f"""UPDATE annotation_submission SET review = 'waiting'
-                WHERE stage_id = %(stage)s AND state = 'submitted' AND review = ''
+                WHERE id >= %(low)s AND id < %(end)s
+                  AND stage_id = %(stage)s AND state = 'submitted' AND review = ''
                   AND user_id IS NOT NULL AND {BY_NUMBER} < %(share)s
                   AND item_id NOT IN ({gold})""",
             values,
         )
         cursor.execute(
             f"""UPDATE annotation_submission SET review = ''
-                WHERE stage_id = %(stage)s AND state = 'submitted' AND review = 'waiting'
+                WHERE id >= %(low)s AND id < %(end)s
+                  AND stage_id = %(stage)s AND state = 'submitted' AND review = 'waiting'
                   AND {BY_NUMBER} >= %(share)s
                   AND NOT EXISTS (SELECT 1 FROM annotation_review r
                                   WHERE r.submission_id = annotation_submission.id)
                 RETURNING item_id""",
             values,
         )
-        free = [item for (item,) in cursor.fetchall()]
-    for start in range(0, len(free), rounds.CHUNK):
-        items = Item.objects.filter(pk__in=free[start : start + rounds.CHUNK])
-        rounds.answers_arrived(items.values_list("prompt", flat=True))
+        return [item for (item,) in cursor.fetchall()]

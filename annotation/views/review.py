@@ -48,7 +48,7 @@ def _page(
         "project": stage.project,
         "turn": turn,
         "left": review_page.waiting(stage, user),
-        "most": review_page.MOST,
+        "most": reviewing.MOST,
         "back": request.session.get(f"reviewed:{stage.pk}"),
         **notices,
     }

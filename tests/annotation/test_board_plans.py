@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.db.models import QuerySet
+from django.test.utils import CaptureQueriesContext
 
-from annotation import board_page, prompt_page, queue
+from annotation import board_page, prompt_page, queue, reviewing
 from annotation.models import Item, Prompt, Submission
-from annotation.reviewing import WAITS
 from tests.annotation.factories import make_prompt, make_stage
 
 SQLITE = connection.vendor == "sqlite"
@@ -54,19 +54,24 @@ def plan(rows: "QuerySet[Any]") -> str:
 @pytest.mark.parametrize(
     ("rows", "index"),
     [
-        (
-            lambda stage: Submission.objects.extra(where=list(WAITS)).filter(stage=stage),
-            "submission_to_review",
-        ),
         (lambda stage: Item.objects.filter(stage=stage, flagged=True), "item_on_list"),
         (lambda stage: board_page.divided(stage), "item_disagreement"),
         (lambda stage: Submission.objects.filter(stage=stage, state="draft"), "submission"),
     ],
-    ids=["to review", "flagged", "in dispute", "in hand"],
+    ids=["flagged", "in dispute", "in hand"],
 )
 def test_what_waits_is_found_by_its_index(stage, rows: Callable[[Any], Any], index: str) -> None:
     found = plan(rows(stage).order_by()[:1001])
     assert index in found and "SCAN annotation" not in found and "Seq Scan" not in found, found
+
+
+def test_what_waits_for_a_review_is_counted_by_its_index(cast, stage) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert reviewing.counted([stage.pk], but=cast.rui) == {stage.pk: 0}
+    with connection.cursor() as cursor:
+        cursor.execute(("EXPLAIN QUERY PLAN " if SQLITE else "EXPLAIN ") + queries[0]["sql"])
+        found = str(cursor.fetchall())
+    assert "submission_to_review" in found and "SCAN s" not in found, found
 
 
 def test_the_next_turns_are_found_by_their_answers(stage) -> None:

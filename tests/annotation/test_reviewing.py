@@ -2,9 +2,16 @@
 
 import pytest
 
-from annotation import places, projects, queue, reviewing, submissions
+from annotation import places, projects, queue, review_page, reviewing, submissions
 from annotation.errors import Refused
-from annotation.models import Item, Response, Stage, Submission, SubmissionVersion
+from annotation.models import (
+    Item,
+    Response,
+    Stage,
+    Submission,
+    SubmissionVersion,
+    Workspace,
+)
 from tests.annotation.factories import add_answer, make_prompt, make_stage
 
 pytestmark = pytest.mark.django_db
@@ -56,8 +63,8 @@ def test_the_inbox_has_what_waits_but_not_ones_own(cast):
         make_prompt(cast.project, f"Question {n}")
     anas = do(stage, cast.ana, {"text": "By Ana"})
     ruis = do(stage, cast.rui, {"text": "By Rui"})
-    assert list(reviewing.inbox(stage, cast.rui)) == [anas]
-    assert list(reviewing.inbox(stage, cast.lee)) == [anas, ruis]
+    assert review_page.inbox(stage, cast.rui) == [anas.pk]
+    assert review_page.inbox(stage, cast.lee) == [anas.pk, ruis.pk]
     assert reviewing.waiting(cast.acme, cast.rui) == [(stage, 1)]
     with pytest.raises(Refused, match="your own work"):
         reviewing.accept(submission=ruis, reviewer=cast.rui)
@@ -70,7 +77,7 @@ def test_accepted_work_stands_and_its_author_cannot_change_it(cast):
     review = reviewing.accept(submission=turn, reviewer=cast.rui, comment="good")
     turn.refresh_from_db()
     assert (turn.review, review.comment) == ("accepted", "good")
-    assert not reviewing.inbox(stage, cast.rui).exists()
+    assert not review_page.inbox(stage, cast.rui)
     for act in (
         lambda: submissions.undo(stage=stage, user=cast.ana),
         lambda: submissions.reopen(submission=turn, user=cast.ana),
@@ -212,21 +219,34 @@ def test_who_reviewed_an_item_does_not_get_it_and_who_has_it_does_not_review_it(
     assert queue.claim(stage, cast.lee) is None
 
 
-def test_another_share_holds_for_what_is_handed_in_already(cast):
+def test_another_share_holds_for_what_is_handed_in_already(cast, monkeypatch):
+    monkeypatch.setattr(reviewing, "WINDOW", 7)  # a transaction each
     stage = reviewed(cast.project, share=0)
     for n in range(100):
         make_prompt(cast.project, f"Question {n}")
     turns = [do(stage, cast.ana, {"text": "An answer"}) for _ in range(100)]
     projects.update_stage(stage=stage, review_share=100)
-    assert reviewing.inbox(stage, cast.rui).count() == 100
+    assert review_page.waiting(stage, cast.rui) == 100
     reviewing.accept(submission=turns[0], reviewer=cast.rui)
     projects.update_stage(stage=stage, review_share=50)
-    half = reviewing.inbox(stage, cast.rui).count()
+    half = review_page.waiting(stage, cast.rui)
     assert 30 <= half <= 70
     projects.update_stage(stage=stage, review_share=0)
-    assert not reviewing.inbox(stage, cast.rui).exists()
+    assert not review_page.inbox(stage, cast.rui)
     turns[0].refresh_from_db()
     assert turns[0].review == "accepted"
+
+
+def test_what_waits_is_counted_to_a_thousand_and_only_here(cast, monkeypatch):
+    monkeypatch.setattr(reviewing, "MOST", 3)
+    stage, quiet = reviewed(cast.project), reviewed(cast.project, share=0)
+    for n in range(6):
+        make_prompt(cast.project, f"Question {n}")
+        do(stage, cast.ana, {"text": "An answer"})
+        do(quiet, cast.ana, {"text": "An answer"})
+    assert reviewing.waiting(cast.acme, cast.rui) == [(stage, 4)]
+    assert reviewing.waiting(cast.acme, cast.ana) == []
+    assert reviewing.waiting(Workspace.objects.create(name="Third", slug="third"), cast.rui) == []
 
 
 def test_a_better_answer_is_fixed_too(cast):
