@@ -134,8 +134,28 @@ def undo(*, action: Action, author: User) -> str:
     return f"{undone:,} taken back."
 
 
+def _changed_since(action: Action) -> set[int]:
+    """The items or prompts of a later act of the same sort that stands: it is not undone here."""
+    turns = (Kind.RETIRE, Kind.RESTORE)
+    alike = turns if action.kind in turns else (action.kind,)
+    later = Action.objects.filter(
+        project=action.project_id, stage=action.stage_id, kind__in=alike, undone=None
+    )
+    found: set[int] = set()
+    for before in later.filter(pk__gt=action.pk).values_list("before", flat=True):
+        found.update(int(pk) for pk in before.get("prompts", before))
+    return found
+
+
 def _undo_assign(action: Action) -> tuple[int, list[int]]:
-    return _by_value(action, lambda items, old: _forward(items, people=old)), []
+    """Who has left the workspace meanwhile gets nothing back."""
+    there = action.workspace.memberships.filter(is_active=True)
+    known = set(there.values_list("user", flat=True))
+
+    def give(items: "QuerySet[Item]", people: Any) -> None:
+        _forward(items, people=[person for person in people if person in known])
+
+    return _by_value(action, give), []
 
 
 def _undo_prioritise(action: Action) -> tuple[int, list[int]]:
@@ -147,12 +167,13 @@ def _undo_prioritise(action: Action) -> tuple[int, list[int]]:
 
 
 def _by_value(action: Action, put: Callable[["QuerySet[Item]", Any], None]) -> int:
-    """`put(items, what they had before)` for the items that are still open."""
+    """`put(items, what they had before)` for the items that are still open and as it left them."""
     alike: dict[str, list[int]] = defaultdict(list)
-    values = {}
+    values, changed = {}, _changed_since(action)
     for pk, value in action.before.items():
-        alike[repr(value)].append(int(pk))
-        values[repr(value)] = value
+        if int(pk) not in changed:
+            alike[repr(value)].append(int(pk))
+            values[repr(value)] = value
     undone = 0
     for key, ids in alike.items():
         items = _usual().filter(pk__in=ids, open=True)
@@ -162,22 +183,25 @@ def _by_value(action: Action, put: Callable[["QuerySet[Item]", Any], None]) -> i
 
 
 def _undo_retire(action: Action) -> tuple[int, list[int]]:
-    ids = action.before["prompts"]
+    ids = sorted(set(action.before["prompts"]) - _changed_since(action))
     back = Prompt.objects.filter(pk__in=ids).exclude(retired=None)
     back = back.exclude(fingerprint__startswith="erased")
     return back.update(retired=None), ids
 
 
 def _undo_restore(action: Action) -> tuple[int, list[int]]:
-    again = Prompt.objects.filter(pk__in=action.before["prompts"], retired=None)
-    return again.update(retired=timezone.now()), action.before["prompts"]
+    ids = sorted(set(action.before["prompts"]) - _changed_since(action))
+    again = Prompt.objects.filter(pk__in=ids, retired=None)
+    return again.update(retired=timezone.now()), ids
 
 
 def _undo_made(action: Action) -> tuple[int, list[int]]:
     """Items that nobody has touched go; the others stay."""
     touched = Submission.objects.filter(item=OuterRef("pk"))
     made = Item.objects.filter(~Exists(touched), pk__in=action.before["items"], taken=0)
-    gone = list(made.exclude(lane=Item.GOLD_LANE).values_list("pk", flat=True))
+    # Locked (PostgreSQL), and left alone where somebody is just getting one.
+    free = made.exclude(lane=Item.GOLD_LANE).select_for_update(of=("self",), skip_locked=True)
+    gone = list(free.values_list("pk", flat=True))
     Item.objects.filter(pk__in=gone).delete()
     return len(gone), []
 

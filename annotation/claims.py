@@ -171,16 +171,28 @@ def _give(turn: Submission, to: User) -> bool:
     return True
 
 
+def _may(item: Item, user: User) -> bool:
+    """The item is one for this person: they have not done it, and wrote none of its answers."""
+    done = Submission.objects.filter(item=item, user=user).exclude(state__in=[*HELD, State.EXPIRED])
+    mine = Response.objects.filter(pk__in=item.candidates, author=user)
+    return not done.exists() and not mine.exists()
+
+
 def _instead_of(workspace: Workspace, stage: Stage | None, user: User, to: User | None) -> None:
-    """Open items that a lead gave to this person: the other stands in; nobody: one name less, and
-    with no name left the item is everybody's. It comes in front of all cursors."""
+    """Open items that a lead gave to this person: the other stands in where they may have it; else
+    one name less, and with no name left the item is everybody's. It comes in front of all
+    cursors."""
     items = Item.objects.filter(stage__project__workspace=workspace, open=True).exclude(people=[])
     if stage is not None:
         items = items.filter(stage=stage)
     mine = items.extra(where=[MINE[connection.vendor]], params=[user.pk])
-    for place, (pk, people, lane) in enumerate(mine.values_list("pk", "people", "lane")):
+    works: dict[int, bool] = {}
+    for place, item in enumerate(mine.select_related("stage")):
+        pk, people, lane = item.pk, item.people, item.lane
         kept = [each for each in people if each != user.pk]
-        if to is not None and to.pk not in kept:
+        if to is not None and item.stage_id not in works:
+            works[item.stage_id] = _works_in(item.stage, to)
+        if to is not None and to.pk not in kept and works[item.stage_id] and _may(item, to):
             kept.append(to.pk)
         Item.objects.filter(pk=pk, people=people).update(
             people=sorted(kept), lane=lane - 1 + abs(lane) % 2, position=time.time_ns() + place

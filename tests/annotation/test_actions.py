@@ -4,7 +4,7 @@ import pytest
 
 from annotation import actions, projects, queue, submissions
 from annotation.errors import Refused
-from annotation.models import Action, Item, Prompt
+from annotation.models import Action, Item, Membership, Prompt
 from tests.annotation.factories import make_prompt, make_stage
 
 pytestmark = pytest.mark.django_db
@@ -75,6 +75,38 @@ def test_priorities_and_back(desk):
     )
     actions.undo(action=other, author=desk.lee)
     assert [given(desk.stage, desk.ana) for _ in range(5)] == [*desk.prompts[:4], None]
+
+
+def test_an_undo_leaves_what_a_later_act_changed(desk):
+    def assign(prompts, person):
+        return actions.assign(
+            stage=desk.stage, prompts=ids(prompts), people=[person], author=desk.lee
+        )
+
+    def people() -> list[list[int]]:
+        return list(
+            Item.objects.filter(stage=desk.stage)
+            .order_by("prompt")
+            .values_list("people", flat=True)
+        )
+
+    first = assign(desk.prompts[:3], desk.ana)
+    second = assign(desk.prompts[2:5], desk.bea)
+    ana, bea = [desk.ana.pk], [desk.bea.pk]
+    assert actions.undo(action=first, author=desk.lee).startswith("2 taken back; 1 changed since")
+    assert people() == [[], [], bea, bea, bea]
+    Membership.objects.filter(user=desk.ana).update(is_active=False)
+    assert actions.undo(action=second, author=desk.lee) == "3 taken back."
+    assert people() == [[], [], [], [], []], "nobody waits for somebody who has left"
+    assert ana not in people()
+
+
+def test_an_undo_leaves_prompts_that_were_retired_again(desk):
+    first = actions.retire(project=desk.project, prompts=ids(desk.prompts[:2]), author=desk.lee)
+    actions.restore(project=desk.project, prompts=ids(desk.prompts[:1]), author=desk.lee)
+    actions.retire(project=desk.project, prompts=ids(desk.prompts[:1]), author=desk.lee)
+    assert actions.undo(action=first, author=desk.lee).startswith("1 taken back; 1 changed since")
+    assert Prompt.objects.get(retired__isnull=False) == desk.prompts[0]
 
 
 def test_retired_prompts_are_in_no_queue_until_it_is_undone(desk):

@@ -148,6 +148,21 @@ def test_what_was_kept_for_one_person_goes_along(cast, stage) -> None:
     assert queue.claim(stage, cast.bea)
     claims.release(workspace=cast.acme, user=cast.bea, by=cast.lee)
     assert not Item.objects.exclude(people=[]).exists()
+
+
+def test_nobody_stands_in_where_they_cannot_have_the_item(cast, stage) -> None:
+    """An item for somebody who may not have it would be nobody's."""
+    turn = queue.claim(stage, cast.bea)
+    submissions.submit(submission=turn, user=cast.bea, content={"text": "Bea's"})
+    closed = make_stage(cast.project, open_to_all=False)
+    Seat.objects.create(stage=closed, user=cast.ana, assigned=True)
+    assert queue.claim(closed, cast.ana)
+    Item.objects.update(people=[cast.ana.pk], open=True, needed=2)
+    claims.move(workspace=cast.acme, user=cast.ana, to=cast.bea, by=None)
+    here = Item.objects.filter(stage=stage)
+    assert here.get(pk=turn.item_id).people == []
+    assert {tuple(item.people) for item in here.exclude(pk=turn.item_id)} == {(cast.bea.pk,)}
+    assert {tuple(item.people) for item in Item.objects.filter(stage=closed)} == {()}
     check_places()
 
 
