@@ -96,18 +96,31 @@
     if (button?.name) event.detail.parameters[button.name] = button.value;
   });
   const failed = (words) => { sending = false; by("sent").textContent = words; announce(words); };
+  // Logged in anew in another tab: the page's token is old then. Take the new one, if it is one's own.
+  async function renew() {
+    let page = null;
+    try { page = new DOMParser().parseFromString(await (await fetch(location.href)).text(), "text/html"); } catch { /* said below */ }
+    const token = page?.querySelector("[name=csrfmiddlewaretoken]")?.value, who = (from) => from.querySelector(".menu > summary")?.textContent;
+    if (!token || !page.getElementById("review")) return failed("Not sent: the server refuses it. Load the page again; what you typed is kept.");
+    if (who(page) !== who(document)) return failed(`Not sent: ${who(page)} is logged in here now. Load the page again.`);
+    for (const node of document.querySelectorAll("[name=csrfmiddlewaretoken]")) node.value = token;
+    document.body.setAttribute("hx-headers", JSON.stringify({ "X-CSRFToken": token }));
+    failed("Not sent yet: you have logged in anew. Press once more.");
+  }
   document.addEventListener("htmx:beforeSwap", (event) => {
     const { xhr, target } = event.detail;
     if (target.id !== "review") return;
     event.detail.shouldSwap = xhr.responseText.includes('id="review"');
     event.detail.isError = !event.detail.shouldSwap;
-    if (!event.detail.shouldSwap) failed(xhr.status < 400 ? "Not sent: you are logged out. Log in in another tab, then try again." : `Not sent: the server answered ${xhr.status}. Try again.`);
+    if (!event.detail.shouldSwap && xhr.status === 403) renew();
+    else if (!event.detail.shouldSwap) failed(xhr.status < 400 ? "Not sent: you are logged out. Log in in another tab, then try again." : `Not sent: the server answered ${xhr.status}. Try again.`);
     else if (FORMS.includes(event.detail.requestConfig?.elt?.id) && xhr.status < 400) sessionStorage.removeItem(key());
   });
   for (const name of ["htmx:sendError", "htmx:timeout"]) document.addEventListener(name, () => failed("Not sent: no connection. What you typed is kept; try again."));
   document.addEventListener("htmx:load", (event) => { if (event.detail.elt.id === "review") begin(true); });
   document.addEventListener("DOMContentLoaded", () => {
-    sessionStorage.removeItem(sessionStorage.getItem("annotune:sent") ?? ""); // the editor's text has arrived
+    // The editor's text has arrived where the server says so; where it was refused it is kept.
+    if (document.querySelector("#main .messages .success")) sessionStorage.removeItem(sessionStorage.getItem("annotune:sent") ?? "");
     sessionStorage.removeItem("annotune:sent");
     if (by("letters")) by("letters").checked = letters();
     if (by("review")) begin(false);

@@ -8,17 +8,29 @@ import random
 from collections.abc import Iterator
 from operator import attrgetter
 from types import SimpleNamespace
+from urllib.parse import urlencode
 
 from django.urls import reverse
 from django.utils import timezone
 
-from annotation.models import Import, Project, Prompt, Stage, User, Workspace
+from annotation import measuring, quality
+from annotation.models import (
+    Import,
+    Project,
+    Prompt,
+    Ranking,
+    Stage,
+    Submission,
+    User,
+    Workspace,
+)
 from exports.models import Dataset, Snapshot
 from tests.site_map import VIEWS, View, make_world
 from training.models import Run, RunEvent
 
 PEOPLE = ("ana", "bea", "rui", "lee", "olga")
-NOT_PAGES = {"healthz", "schema", "annotation:export", "exports:download"}
+# A rater has a page by name: richer() has it.
+NOT_PAGES = {"healthz", "schema", "annotation:export", "annotation:rater", "exports:download"}
 
 
 def tell() -> None:
@@ -76,6 +88,9 @@ def richer() -> Iterator[str]:
     yield reverse("exports:snapshot", args=[ready.pk])
     yield reverse("training:run", args=[finished_run().pk])
     yield reverse("annotation:import", args=[reported_import().pk])
+    stage, rater = measured_judge()
+    yield reverse("annotation:quality", args=[stage.pk])
+    yield reverse("annotation:rater", args=[stage.pk]) + "?" + urlencode({"rater": rater})
 
 
 def finished_run() -> Run:
@@ -97,6 +112,23 @@ def finished_run() -> Run:
         for seq, (kind, step, data) in enumerate(lines)
     )
     return run
+
+
+def measured_judge() -> tuple[Stage, str]:
+    """A stage of the demo in which a model ranked, too, with its quality measured."""
+    found = Submission.objects.filter(stage__kind="rank", state="submitted", user__isnull=False)
+    one_each = {turn.item_id: turn for turn in found.filter(stage__project=demo_cast().project)}
+    for turn in list(one_each.values())[:8]:
+        judged = Submission.objects.create(
+            item=turn.item, stage=turn.stage, rater="A judge", origin="import",
+            state="submitted", shown=turn.shown, submitted=timezone.now(),
+        )  # fmt: skip
+        Ranking.objects.create(submission=judged, order=[[answer] for answer in turn.shown])
+    measuring.at_once(
+        project=turn.stage.project, stage=turn.stage, kind="quality",
+        compute=lambda measured: quality.compute(measured.stage),
+    )  # fmt: skip
+    return turn.stage, "A judge"
 
 
 def value(step: int, rng: random.Random) -> dict[str, float]:

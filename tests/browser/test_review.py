@@ -128,6 +128,47 @@ def test_returning_without_a_word_goes_nowhere(rui: Page, stages) -> None:
     assert [review for review, _ in stages.stored("rank")] == ["waiting"] * 4
 
 
+def log_in_anew(page: Page) -> None:
+    """In another tab: the tokens of the pages that are open are old then."""
+    tab = page.context.new_page()
+    tab.goto("/")
+    tab.locator(".menu > summary").click()
+    tab.get_by_role("button", name="Log out").click()
+    tab.get_by_label("E-mail address").fill("rui@example.org")
+    tab.get_by_label("Password").fill("annotune-demo")
+    tab.get_by_role("button", name="Log in").click()
+    tab.wait_for_url(lambda url: "/login" not in url)
+    tab.close()
+
+
+def test_who_logged_in_anew_sends_it_all_the_same(rui: Page, stages) -> None:
+    rui.goto(f"/stages/{stages.made['rank']}/review/")
+    first = rui.locator("[data-submission]").get_attribute("data-submission")
+    rui.wait_for_timeout(400)
+    rui.keyboard.press("r")
+    rui.keyboard.type("A is better than B")
+    log_in_anew(rui)
+    rui.keyboard.press("Control+Enter")
+    expect(rui.locator("#sent")).to_contain_text("Press once more")
+    rui.keyboard.press("Control+Enter")
+    expect(rui.locator(f"[data-submission='{first}']")).to_have_count(0)
+    assert stages.stored("rank")[0] == ["returned", ["A is better than B"]]
+
+
+def test_a_fix_that_was_refused_is_still_in_the_editor(rui: Page, stages) -> None:
+    rui.goto(f"/stages/{stages.made['write']}/review/")
+    rui.wait_for_timeout(400)
+    rui.keyboard.press("f")
+    rui.locator("#text").fill("Rui says it at length")
+    editor = rui.url
+    log_in_anew(rui)
+    rui.keyboard.press("Control+Enter")
+    expect(rui.get_by_role("heading")).to_contain_text("Not sent")
+    rui.goto(f"/stages/{stages.made['write']}/review/")
+    rui.goto(editor)
+    expect(rui.locator("#text")).to_have_value("Rui says it at length")
+
+
 def test_the_pages_of_review_are_for_all(rui: Page, stages) -> None:
     found = []
     rui.goto(f"/stages/{stages.made['rank']}/review/")
