@@ -84,7 +84,7 @@ def matching(project: Project, filters: Filters) -> "QuerySet[Prompt]":
         prompts = prompts.filter(Exists(answers))
     if filters.metadata:
         prompts = prompts.filter(has_metadata(filters.metadata))
-    if (items := _items(filters)) is not None:
+    if (items := _items(filters, of_one=True)) is not None:
         prompts = prompts.filter(Exists(items.filter(prompt=OuterRef("pk"))))
     if filters.state == "untouched":
         begun = Item.objects.filter(Q(taken__gt=0) | Q(skips__gt=0), prompt=OuterRef("pk"))
@@ -143,14 +143,21 @@ def _in_stage(items: "QuerySet[Item]", filters: Filters) -> "QuerySet[Item]":
     return items.filter(stage=int(filters.stage)) if filters.stage else items
 
 
-def _items(filters: Filters) -> "QuerySet[Item] | None":
-    """The items that one of a prompt must be among; None where any prompt will do."""
+def _items(filters: Filters, of_one: bool = False) -> "QuerySet[Item] | None":
+    """The items that one of a prompt must be among; None where any prompt will do.
+
+    `of_one`: to be asked prompt by prompt, where the index of disagreement would be read from one
+    end to the other each time; of a sum no index is thought of."""
     state = filters.state
     by_item = state in ("open", "done", "flagged", "gold") or filters.disagreement
     if not by_item and not (filters.stage and state != "untouched"):
         return None
     items = _in_stage(Item.objects.all(), filters)
-    if filters.disagreement:
+    if filters.disagreement and of_one:
+        items = items.alias(apart=F("disagreement") + 0).filter(
+            apart__gte=int(filters.disagreement)
+        )
+    elif filters.disagreement:
         items = differing(items).filter(disagreement__gte=int(filters.disagreement))
     if state == "open":
         return items.filter(open=True)
