@@ -62,7 +62,8 @@ def adjudicate(
             content or {},
         )
     _end(item)
-    if (text := decision.content.get("text")) is not None:
+    text = decision.content.get("better" if "order" in decision.content else "text")
+    if text is not None:
         decision.response = _keep_text(item, author, text)
     decision.save()
     rounds.answers_arrived([item.prompt_id])

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
-from django.db.models.expressions import RawSQL
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
@@ -15,6 +14,7 @@ from annotation import charts, leave
 from annotation.board import DAYS, Counts
 from annotation.forecast import Forecast, forecast, said
 from annotation.models import (
+    Adjudication,
     Item,
     Measurement,
     Membership,
@@ -25,6 +25,7 @@ from annotation.models import (
     Stage,
 )
 from annotation.progress import Progress
+from annotation.prompt_filters import differing
 from annotation.quality_page import TONES, VERDICTS, headline
 from annotation.reviewing import counted as waiting_in
 from annotation.rounds import WORKED
@@ -93,19 +94,21 @@ def lines(stages: Sequence[Stage], counts: Counts, role: Role) -> list[Line]:
         found = counts.result.get("stages", {}).get(str(stage.pk), {})
         is_led = role >= Role.LEAD and "left" in found
         worked = is_led and stage.kind in WORKED and stage.state == Stage.State.OPEN
-        ahead = forecast(found["left"], found["per_day"], today) if worked else None
+        known_of = counts.of(stage)
+        begun = known_of is None or known_of["submitted"] > 0
+        ahead = forecast(found["left"], found["per_day"], today, begun) if worked else None
         in_use = Prompt.objects.filter(pk=OuterRef("prompt"), retired__isnull=True)
         items = Item.objects.filter(stage=stage)
         rows.append(
             Line(
                 stage=stage,
-                progress=counts.of(stage),
+                progress=known_of,
                 left=found.get("left", 0),
                 forecast=ahead,
                 to_review=waiting[stage.pk],
                 returned=found.get("returned", 0),
                 flagged=_few(items.filter(Exists(in_use), flagged=True)),
-                disagree=_few(divided(stage)),
+                disagree=_few(to_decide(stage)),
                 agreement=known.get(stage.pk),
             )
         )
@@ -114,9 +117,17 @@ def lines(stages: Sequence[Stage], counts: Counts, role: Role) -> list[Line]:
 
 def divided(stage: Stage) -> "QuerySet[Item]":
     """The items on which people were found to disagree."""
-    # A literal 0, so that SQLite sees that the index of what divides people is meant.
-    rows = Item.objects.filter(stage=stage, disagreement__gt=RawSQL("0", ()))
+    rows = differing(Item.objects.filter(stage=stage))
     return rows.filter(disagreement__gte=DISAGREE)
+
+
+def to_decide(stage: Stage) -> "QuerySet[Item]":
+    """Those of them that nobody else will do and no lead has decided: what waits for a lead. Where
+    more than MANY are divided, it looks at so many times five."""
+    looked_at = divided(stage).order_by("-disagreement", "prompt").values("pk")[: 5 * MANY]
+    decided = Adjudication.objects.filter(item=OuterRef("pk"), withdrawn=None)
+    rows = Item.objects.filter(pk__in=looked_at, done__gte=F("needed"))
+    return rows.filter(~Exists(decided))
 
 
 def _few(rows: "QuerySet[Any]") -> int:

@@ -40,9 +40,8 @@ def make_gold(*, item: Item, content: Mapping[str, Any], author: User, note: str
     if item.prompt.retired:
         raise Refused("The prompt is retired: bring it back first.")
     known = _known(item, content)
-    gold, _ = Gold.objects.update_or_create(
-        item=item, defaults={"content": known, "author": author, "note": note}
-    )
+    Gold.objects.filter(item=item).delete()  # a new number: what was measured by it is out of date
+    gold = Gold.objects.create(item=item, content=known, author=author, note=note)
     Item.objects.filter(pk=item.pk).update(
         lane=Item.GOLD_LANE, needed=FOR_ALL, open=True, people=[], position=time.time_ns()
     )

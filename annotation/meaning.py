@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from annotation.bootstrap import Agreement
-from annotation.shares import binomial_p, wilson
 
 Verdict = Literal["unknown", "early", "good", "fair", "weak", "none"]
 FEW = 20  # items, or decided comparisons: with fewer it is too early
 WIDE = 0.5  # an interval as wide as this says nothing yet
-LEAN = 0.05  # beyond chance by so much matters in practice
-LIKELY = 0.01  # with many people looked at, one in twenty would look biased by chance alone
 
 
 @dataclass(frozen=True)
@@ -61,31 +58,6 @@ def said(metric: str, agreement: Agreement) -> tuple[Verdict, str]:
     if agreement.low is not None and agreement.low < _step(metric, verdict):
         sentences.insert(1, "With more items it may still turn out lower.")
     return verdict, " ".join(sentences)
-
-
-def said_of_position(first: int, decided: int, chance: float = 0.5) -> tuple[Verdict, str]:
-    """Whether one person is drawn to the answer that is shown first: `first` of `decided`
-    comparisons (ties left out) it won. The places are drawn by lot, so that with k answers it wins
-    by `chance` 1 / k."""
-    bounds = wilson(first, decided)
-    if bounds is None:
-        return "unknown", "No comparison without a tie yet, so nothing can be said of the places."
-    seen = (
-        f"The answer shown first won {_times(first / decided)} ({first:,} of {decided:,}); by "
-        f"chance it would be {_hundredths(chance)}."
-    )
-    if decided < FEW:
-        return "early", f"{seen} Too few to say: look again after {FEW} comparisons."
-    if binomial_p(first, decided, chance) >= LIKELY:
-        return "good", f"{seen} No sign that its place decides. Nothing to do."
-    if bounds[0] <= chance + LEAN and bounds[1] >= chance - LEAN:
-        return "fair", f"{seen} A slight lean, too small to matter yet: keep an eye on it."
-    way = "the first" if first / decided > chance else "a later"
-    return "weak", (
-        f"{seen} Chance hardly gives that: the place seems to decide in favour of {way} answer. "
-        "Talk with the person, ask them to read all answers before they choose, and have another "
-        "person do these items."
-    )
 
 
 def _why_unknown(agreement: Agreement) -> str:
@@ -176,8 +148,4 @@ def _figure(value: float | None) -> str:
 
 
 def _times(share: float) -> str:
-    return f"{_hundredths(share)} of 100 times"
-
-
-def _hundredths(share: float) -> str:
-    return f"{100 * share:.0f}"
+    return f"{100 * share:.0f} of 100 times"

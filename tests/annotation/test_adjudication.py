@@ -67,6 +67,14 @@ def test_work_that_was_taken_back_meanwhile_is_not_chosen(ranked):
     assert not Adjudication.objects.exists()
 
 
+def test_a_better_answer_of_the_leads_is_an_answer(ranked):
+    own = {"order": [[pk] for pk in ranked.item.candidates], "better": "The best"}
+    decided = adjudication.adjudicate(item=ranked.item, author=ranked.lee, content=own)
+    assert (decided.response.text, decided.response.author) == ("The best", ranked.lee)
+    adjudication.withdraw(item=ranked.item, author=ranked.lee)
+    assert not Response.objects.filter(text="The best", withdrawn=None).exists()
+
+
 def test_a_text_of_the_leads_is_an_answer_while_it_is_in_force(cast):
     prompt = make_prompt(cast.project)
     stage = make_stage(cast.project)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from annotation import gold, projects, queue, submissions
+from annotation import gold, projects, quality_data, queue, submissions
 from annotation.errors import Refused
 from annotation.models import Item
 from tests.annotation.factories import make_prompt, make_stage
@@ -78,6 +78,15 @@ def test_an_end_of_it_makes_an_ordinary_item(desk):
         gold.end_gold(item=desk.gold[0])
     for item in Item.objects.filter(pk__in=[item.pk for item in desk.gold]):
         assert (item.needed, item.open) == (1, item.taken < 1)
+
+
+def test_given_again_it_is_measured_again(desk, cast):
+    [item, *_] = desk.gold
+    before = quality_data.data_key(desk.stage)
+    order = [[pk] for pk in reversed(item.candidates)]
+    gold.make_gold(item=item, content={"order": order}, author=cast.lee, note="It was a slip.")
+    assert Item.objects.get(pk=item.pk).gold.content == {"order": order}
+    assert quality_data.data_key(desk.stage) != before
 
 
 def test_what_cannot_be_gold(desk, cast):

@@ -6,7 +6,7 @@ from itertools import pairwise, product
 import pytest
 
 from annotation.agreement import Agreement, krippendorff_alpha
-from annotation.meaning import said, said_of_position
+from annotation.meaning import said
 
 METRICS = ["nominal", "ordinal", "interval", "cohen", "fleiss", "tau", "top", "same_top", "same"]
 WORST_FIRST = ["none", "weak", "fair", "good"]
@@ -104,24 +104,3 @@ def test_sentences_are_whole_and_have_an_advice() -> None:
         assert not re.search(r"None|nan|  |\.\.|-0|[({]\s", sentence), sentence
         assert sentence.count(". ") >= 1, sentence  # what it means, then what to do
         assert verdict in ("unknown", "early", *WORST_FIRST)
-
-
-@pytest.mark.parametrize(
-    ("first", "decided", "chance", "verdict", "words"),
-    [
-        (0, 0, 0.5, "unknown", "No comparison"),
-        (9, 12, 0.5, "early", "9 of 12"),
-        (52, 100, 0.5, "good", "Nothing to do"),
-        (30, 100, 0.25, "good", "by chance it would be 25"),
-        (5_300, 10_000, 0.5, "fair", "slight lean"),
-        (80, 100, 0.5, "weak", "favour of the first"),
-        (20, 100, 0.5, "weak", "favour of a later"),
-        (80, 100, 0.25, "weak", "favour of the first"),
-    ],
-)
-def test_said_of_position(
-    first: int, decided: int, chance: float, verdict: str, words: str
-) -> None:
-    told = said_of_position(first, decided, chance)
-    assert told[0] == verdict
-    assert words in told[1]
