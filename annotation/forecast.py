@@ -25,21 +25,17 @@ class Forecast:
     assumes: str = ""
 
 
-def forecast(left: int, per_day: Sequence[int], today: date) -> Forecast:
-    """`left`: submissions that are still needed; `per_day`: of the last days, today's last.
+def forecast(left: int, per_day: Sequence[int], today: date, begun: bool = True) -> Forecast:
+    """`left`: submissions that are still needed; `per_day`: of the last days, today's last;
+    `begun`: anything was ever handed in.
 
     The pace is that of the last WINDOW whole days, or of the days since work began."""
     if left <= 0:
         return Forecast(None, None, None, 0.0, "All that is here is done.")
     days = _window(per_day)
     if not any(days):
-        return Forecast(
-            None,
-            None,
-            None,
-            0.0,
-            f"Nobody has handed anything in for {WINDOW} days, so there is no date.",
-        )
+        words = f"Nobody has handed anything in for {WINDOW} days" if begun else "Nobody has begun"
+        return Forecast(None, None, None, 0.0, f"{words}, so there is no date.")
     pace = sum(days) / len(days)
     spread = _standard_error(days)
     assumes = _assumes(days)

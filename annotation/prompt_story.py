@@ -98,7 +98,10 @@ def _stands(item: Item) -> tuple[str, str]:
         return "done", "good"
     if not item.open and item.taken < item.needed:
         return "closed", "warn"
-    return ("in hand", "on") if item.taken else ("waits in the queue", "")
+    if item.taken > item.done:
+        return "in hand", "on"
+    left = item.needed - item.done
+    return (f"waits for {left} more" if item.done else "waits in the queue"), ""
 
 
 def story(prompt: Prompt, answers: Sequence[Answer] = ()) -> list[Event]:

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.db.models.expressions import RawSQL
 
 from annotation import measuring, quality_data
 from annotation.gold_score import score
-from annotation.models import Gold, Item, Measurement, Stage, User
+from annotation.models import Adjudication, Gold, Item, Measurement, Stage, User
 from annotation.quality_data import Rater
 from annotation.quality_questions import Question, Unit, likeness, questions
 
@@ -146,17 +146,32 @@ class Disputed:
     question: str
     said: list[tuple[str, int]]
     theirs: str = ""  # what the annotator at hand said
+    decided: bool = False  # a lead has decided it
+
+    @property
+    def coming(self) -> int:
+        """How many people will still do it."""
+        return max(self.item.needed - self.item.done, 0) if self.item.open else 0
 
 
-def disputed(stage: Stage, after: tuple[int, int] | None = None) -> tuple[list[Disputed], bool]:
+def disputed(
+    stage: Stage, after: tuple[int, int] | None = None, waiting: bool = False
+) -> tuple[list[Disputed], bool]:
     """The items on which people disagree most, and whether there are more of them. `after`: (the
-    disagreement, the prompt) to go on from."""
+    disagreement, the prompt) to go on from. `waiting`: only those that wait for a lead: nobody else
+    will do them, and nobody has decided them."""
     rows = _divided(stage).select_related("prompt")
+    if waiting:
+        rows = rows.filter(~Exists(_decisions().filter(item=OuterRef("pk"))), done__gte=F("needed"))
     if after is not None:
         level, prompt = after
         rows = rows.filter(disagreement__lte=level).exclude(disagreement=level, prompt__lte=prompt)
     items = list(rows.order_by("-disagreement", "prompt")[: SHOWN + 1])
     return _told(stage, items[:SHOWN]), len(items) > SHOWN
+
+
+def _decisions() -> "QuerySet[Adjudication]":
+    return Adjudication.objects.filter(withdrawn=None)
 
 
 def _divided(stage: Stage) -> "QuerySet[Item]":
@@ -165,17 +180,19 @@ def _divided(stage: Stage) -> "QuerySet[Item]":
 
 
 def _told(stage: Stage, items: Sequence[Item]) -> list[Disputed]:
-    units = _units(stage, [item.pk for item in items])
+    numbers = [item.pk for item in items]
+    units = _units(stage, numbers)
+    decided = set(_decisions().filter(item__in=numbers).values_list("item", flat=True))
     found = []
     for item in items:
         parted = sorted(units.get(item.pk, []), key=lambda pair: -_parts(*pair))
         if not parted:  # changed since it was measured
-            found.append(Disputed(item, "", []))
+            found.append(Disputed(item, "", [], decided=item.pk in decided))
             continue
         question, unit = parted[0]
         values = Counter(question.units[unit].values())
         said = [(word(question, value), n) for value, n in values.most_common()]
-        found.append(Disputed(item, question.title, said))
+        found.append(Disputed(item, question.title, said, decided=item.pk in decided))
     return found
 
 
@@ -189,12 +206,14 @@ def differing(stage: Stage, rater: Rater) -> list[Disputed]:
         apart.append(max(mine, key=lambda each: each[0]))
     apart = sorted((each for each in apart if each[0] > 0), key=lambda each: -each[0])[:SHOWN]
     items = Item.objects.select_related("prompt").in_bulk([item for _, item, _, _ in apart])
+    decided = set(_decisions().filter(item__in=items).values_list("item", flat=True))
     found = []
     for _, item, question, unit in apart:
         values = question.units[unit]
         others = Counter(value for other, value in values.items() if other != rater)
         said = [(word(question, value), n) for value, n in others.most_common()]
-        found.append(Disputed(items[item], question.title, said, word(question, values[rater])))
+        theirs = word(question, values[rater])
+        found.append(Disputed(items[item], question.title, said, theirs, item in decided))
     return found
 
 

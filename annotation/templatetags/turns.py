@@ -13,3 +13,9 @@ def active(seconds: int) -> str:
         return f"{seconds} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+@register.filter
+def typical(seconds: float) -> str:
+    """What one item takes: seconds up to two minutes, then minutes: "95 s", "11 min"."""
+    return f"{round(seconds)} s" if seconds < 120 else active(round(seconds))

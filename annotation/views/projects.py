@@ -49,7 +49,7 @@ def project(request: HttpRequest, pk: int) -> HttpResponse:
         **_board(request, found, board.board(found)),
         "guideline": found.guidelines,
         "people": found.workspace.memberships.filter(is_active=True).count(),
-        "imported_work": found.stages.filter(state=Stage.State.IMPORTED).exists(),
+        "imported_work": found.stages.filter(state=Stage.State.IMPORTED).order_by("pk").first(),
         "imports": Import.objects.filter(project=found, state__in=UNDER_WAY),
     }
     return render(request, "annotation/project.html", context)
@@ -88,7 +88,8 @@ def _board(request: HttpRequest, found: Project, counts: board.Counts) -> dict[s
             "newest_first": pace[::-1],
             "whole": board_page.whole(lines),
             "assumes": board_page.assumes(lines),
-            "workers": board_page.people(found, stages, counts),
+            "workers": (workers := board_page.people(found, stages, counts)),
+            "idle": any(worker.said == "idle" for worker in workers),
         }
     return context
 

@@ -9,6 +9,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
 from annotation import access, comments, prompt_page, prompt_story, prompts, review_page
+from annotation.forms import bulk
 from annotation.models import Prompt, Role, User
 
 
@@ -37,5 +38,13 @@ def prompt(request: HttpRequest, pk: int) -> HttpResponse:
             "items": prompt_story.items(found),
             "story": prompt_story.story(found, answers),
             "comments": comments.of(found),
+        }
+    if request.role >= Role.LEAD and not found.is_erased:  # type: ignore[attr-defined]
+        members = found.project.workspace.memberships.select_related("user")
+        context |= {
+            "acts": bulk.ON_RETIRED if found.retired else bulk.ACTS,
+            "filters": {"show": "retired" if found.retired else ""},
+            "queues": bulk.queues(found.project),
+            "members": members.order_by("user__name"),
         }
     return render(request, "annotation/prompt.html", context)

@@ -40,13 +40,16 @@ def _frame(stage: Stage, found: Measurement) -> dict[str, Any]:
 @never_cache
 @require_GET
 def quality(request: HttpRequest, pk: int) -> HttpResponse:
-    """?level= and ?prompt= page on among the items that people disagree on."""
+    """?level= and ?prompt= page on among the items that people disagree on; ?waiting=1 shows
+    only those that a lead has to decide."""
     stage = _fetch(request, pk, Role.REVIEWER)
     context = _frame(stage, reads.current(stage))
     level, prompt = (row_number(request.GET.get(part, "")) for part in ("level", "prompt"))
     after = (level, prompt) if level is not None and prompt is not None else None
-    items, more = reads.disputed(stage, after)
-    context |= {"items": items, "more": more, "later": after is not None, "most": MOST}
+    waiting = request.GET.get("waiting") == "1"
+    items, more = reads.disputed(stage, after, waiting)
+    context |= {"items": items, "more": more, "later": after is not None}
+    context |= {"waiting": waiting, "most": MOST}
     if context["result"]:
         context["questions"] = reads.table(context["result"])
         context["headline"] = reads.headline(context["questions"])
@@ -97,6 +100,8 @@ def _person(request: HttpRequest, stage: Stage, who: Rater, own: bool) -> HttpRe
         raise Http404
     lead = request.role >= Role.LEAD  # type: ignore[attr-defined]
     context |= {"person": found, "own": own, "who": who, "lead": lead}
+    if lead and not own and isinstance(who, int):
+        context["member"] = stage.project.workspace.memberships.filter(user=who).first()
     if found and lead:  # what others said is theirs to see who may review
         context["items"] = reads.differing(stage, who)
         context["questions"] = context["result"]["questions"]

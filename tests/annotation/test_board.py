@@ -8,7 +8,17 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from annotation import board, board_page, measuring, progress, projects, queue, submissions
+from annotation import (
+    adjudication,
+    board,
+    board_page,
+    measuring,
+    progress,
+    projects,
+    quality_page,
+    queue,
+    submissions,
+)
 from annotation.models import Item, Measurement, Membership, Role, Seat, Submission
 from tests.annotation.factories import make_prompt, make_stage
 
@@ -69,9 +79,35 @@ def test_the_lead_sees_the_date_people_and_what_waits(as_user, cast, stage) -> N
     Submission.objects.filter(pk=waiting.pk).update(review="waiting")
     page = as_user(cast.lee).get(url(cast.project)).content.decode()
     assert "a day it is done about" in page
-    assert "1 to review" in page and "1 flagged" in page and "1 in dispute" in page
+    assert "1 to review" in page and "1 flagged" in page
     assert "<svg" in page and "yesterday" in page
     assert "not begun" in page  # Bea
+    assert "in dispute" not in page  # a second person will do it
+
+
+def test_in_dispute_is_what_waits_for_a_lead(as_user, cast, stage) -> None:
+    """Once all have done it, until it is decided."""
+    (turn,) = work(stage, cast.ana)
+    assert not board_page.to_decide(stage).exists()
+    Item.objects.filter(pk=turn.item_id).update(disagreement=70)
+    assert list(board_page.to_decide(stage)) == [turn.item]
+    client = as_user(cast.lee)
+    assert "1 in dispute" in client.get(url(cast.project)).content.decode()
+    [row], _ = quality_page.disputed(stage, waiting=True)
+    assert (row.item, row.decided, row.coming) == (turn.item, False, 0)
+    decision = adjudication.adjudicate(item=turn.item, author=cast.lee, submission=turn)
+    assert not board_page.to_decide(stage).exists()
+    assert quality_page.disputed(stage, waiting=True) == ([], False)
+    assert quality_page.disputed(stage)[0][0].decided
+    adjudication.withdraw(item=decision.item, author=cast.lee)
+    assert board_page.to_decide(stage).exists()
+
+
+def test_a_stage_that_nobody_has_begun_says_so(as_user, cast, stage) -> None:
+    queue.fill(stage)
+    page = as_user(cast.lee).get(url(cast.project)).content.decode()
+    assert "Nobody has begun, so there is no date." in page and "for 7 days" not in page
+    assert "Idle:" not in page
 
 
 def test_annotators_see_neither_people_nor_dates(as_user, cast, stage) -> None:

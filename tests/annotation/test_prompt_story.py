@@ -80,7 +80,9 @@ def test_where_it_stands(cast) -> None:
     prompt = make_prompt(cast.project)
     hand_in(stage, cast.ana)
     (place,) = items(prompt)
-    assert (place.state, place.who) == ("in hand", [("Ana", "submitted")])
+    assert (place.state, place.who) == ("waits for 1 more", [("Ana", "submitted")])
+    queue.claim(stage, cast.bea)
+    assert items(prompt)[0].state == "in hand"
     hand_in(stage, cast.bea)
     assert items(prompt)[0].state == "done"
 
