@@ -145,7 +145,9 @@ def _compare(columns: list[Column], against: str, original: Response | None) -> 
         column.base = column is base
         column.html = markdown.render(text)
         if not column.base:
-            column.steps = word_diff(before[:LONG], text[:LONG])
+            steps = word_diff(before[:LONG], text[:LONG])
+            # Two who wrote each for themselves: their differences say nothing, their texts do.
+            column.steps = [] if review_page.rewritten(steps) else steps
     return against
 
 

@@ -356,6 +356,23 @@ def test_in_a_paused_stage_typing_goes_on_and_the_page_says_so(as_user, cast, st
         ("", "new", [("ins", "new")]),
         ("old", "", [("del", "old")]),
         ("one two", "one three", [("same", "one "), ("del", "two"), ("ins", "three")]),
+        # A word between two larger changes is no reading matter; an unchanged clause is.
+        (
+            "if the man left",
+            "if his own mother has the car",
+            [("same", "if "), ("del", "the man left"), ("ins", "his own mother has the car")],
+        ),
+        (
+            "look at History now",
+            "look at *History* now",
+            [
+                ("same", "look at "),
+                ("ins", "*"),
+                ("same", "History"),
+                ("ins", "*"),
+                ("same", " now"),
+            ],
+        ),
         ("我爱你", "我恨你", [("same", "我"), ("del", "爱"), ("ins", "恨"), ("same", "你")]),
     ],
 )
