@@ -127,16 +127,19 @@ def erase_person(
     erasing_rows.cut_out(later)
     erasing_rows.responses(found.responses, author=True)
     erasing_rows.submissions(found.submissions)
-    erasing_person.blank(workspace, user, names, found.submissions, erasure)
+    rest = _rest(erasure, of_person(workspace, user, names))
+    erasing_rows.responses(rest.responses, author=True)
+    erasing_rows.submissions(rest.submissions)
+    erasing_person.blank(workspace, user, names, erasure.submissions, erasure)
     if elsewhere:
         erasing_person.reassign(workspace, user, person)
     else:
         erasing_person.close_account(user)
-    touched = set(found.prompts)
-    for part in erasing_rows.chunks(found.responses):
+    touched = set(erasure.prompts)
+    for part in erasing_rows.chunks(erasure.responses):
         rows = Response.objects.filter(pk__in=part)
         touched.update(rows.values_list("prompt", flat=True))
-    for part in erasing_rows.chunks(found.submissions):
+    for part in erasing_rows.chunks(erasure.submissions):
         turns = Submission.objects.filter(pk__in=part)
         touched.update(turns.values_list("item__prompt", flat=True))
     _done(erasure, touched)
@@ -153,6 +156,16 @@ def erase_prompt(*, prompt: Prompt, by: Actor, reason: str = "", blank_id: bool 
     workspace = prompt.project.workspace
     erasure = _tombstone(workspace, Erasure.Kind.PROMPT, prompt.pk, found, reason, by)
     erasing_rows.overwrite_freed_pages()
+    _blank_prompts(found, blank_id)
+    _blank_prompts(_rest(erasure, of_prompt(prompt)), blank_id)
+    for part in erasing_rows.chunks(erasure.prompts):
+        pages = [reverse("annotation:prompt", args=[pk]) for pk in part]
+        Activity.objects.filter(workspace=workspace, path__in=pages).update(subject="", detail="")
+    _done(erasure, erasure.prompts)
+    return erasure
+
+
+def _blank_prompts(found: Found, blank_id: bool) -> None:
     for part in erasing_rows.chunks(found.prompts):  # nobody gets them any more
         Prompt.objects.filter(pk__in=part, retired=None).update(retired=timezone.now())
     erasing_rows.end_turns(found.prompts)
@@ -160,11 +173,19 @@ def erase_prompt(*, prompt: Prompt, by: Actor, reason: str = "", blank_id: bool 
     erasing_rows.responses(found.responses, author=False)
     erasing_rows.submissions(found.submissions)
     erasing_rows.prompts(found.prompts, names=blank_id)
-    for part in erasing_rows.chunks(found.prompts):
-        pages = [reverse("annotation:prompt", args=[pk]) for pk in part]
-        Activity.objects.filter(workspace=workspace, path__in=pages).update(subject="", detail="")
-    _done(erasure, found.prompts)
-    return erasure
+
+
+def _rest(erasure: Erasure, found: Found) -> Found:
+    """What came while the first was blanked, named by the tombstone before it is blanked, too.
+
+    No more can come: whatever is open is of another version by now, and is refused."""
+    rest = {}
+    for part in ("prompts", "responses", "submissions"):
+        known = set(getattr(erasure, part))
+        rest[part] = sorted(set(getattr(found, part)) - known)
+        setattr(erasure, part, sorted(known.union(rest[part])))
+    erasure.save(update_fields=list(rest))
+    return Found(**rest)
 
 
 def _owners_only(by: Actor) -> None:

@@ -253,7 +253,8 @@ def open_round(stage: Stage, prompts: Iterable[int]) -> list[int]:
     base, opened = time.time_ns(), list[int]()
     for start in range(0, len(ids), CHUNK):
         part = ids[start : start + CHUNK]
-        Prompt.objects.select_for_update(no_key=True).filter(pk__in=part).count()
+        locked = Prompt.objects.select_for_update(no_key=True).filter(pk__in=part)
+        list(locked.order_by("pk").values_list("pk"))  # a count() would lock nothing
         last: dict[int, Item] = {}
         rows = Item.objects.filter(stage=stage, prompt__in=part, prompt__retired=None)
         for item in rows.order_by("round"):
