@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from django.db.models import Count, Max, Q, QuerySet, Sum, TextField, Value
+from django.db.models import Count, Max, Q, Sum, TextField, Value
 from django.db.models.functions import Cast
 
-from annotation.models import Adjudication, Gold, Item, Ranking, Review, Stage, Submission
+from annotation.models import Adjudication, Gold, Item, Review, Stage, Submission
 from annotation.models.prompts import BatchQuerySet
 from annotation.rubric import in_force, version
 
@@ -85,27 +85,26 @@ def load(stage: Stage, only: Sequence[int] | None = None) -> Data:
         data.disagreement[pk] = disagreement
     hidden = set(some.filter(lane=Item.GOLD_LANE).values_list("pk", flat=True))
     handed_in = _handed_in(stage)
-    rankings = Ranking.objects.filter(
-        submission__stage=stage, submission__state="submitted", withdrawn=None
-    )
     if only is not None:
         handed_in = handed_in.filter(item__in=only)
-        rankings = rankings.filter(submission__item__in=only)
-    orders = _orders(rankings) if stage.kind == Stage.Kind.RANK else {}
+    ranked = stage.kind == Stage.Kind.RANK
     fixed = dict(handed_in.filter(review="fixed").values_list("pk", "draft"))
     # Of a large stage every column counts: what nobody asks for here is not read.
     nothing = Value("null", output_field=TextField())
-    shown = _text("shown") if orders else nothing
+    shown = _text("shown") if ranked else nothing
+    ranking = _text("ranking__order") if ranked else nothing  # of what is handed in it counts
     ratings = _text("ratings") if in_force(stage.rubric) else nothing
     rows = handed_in.order_by("-pk").values_list(
-        "pk", "item", "user", "rater", shown, ratings, *REST
+        "pk", "item", "user", "rater", shown, ratings, ranking, *REST
     )
-    for pk, item, user, rater, seen, rated, *rest in rows[: MOST + 1].iterator(CHUNK):
+    for pk, item, user, rater, seen, rated, order, *rest in rows[: MOST + 1].iterator(CHUNK):
         if len(data.turns) >= MOST:
             data.all = False
             break
         answers = orjson.loads(rated)
-        counts = ({"ratings": answers} if answers else {}) | orders.get(pk, {})
+        counts: dict[str, Any] = {"ratings": answers} if answers else {}
+        if order is not None and (best_first := orjson.loads(order)) is not None:
+            counts["order"] = best_first
         said = fixed.get(pk, counts) if fixed else counts
         turn = Turn(
             pk, item, rater if user is None else user, said, counts, orjson.loads(seen) or [], *rest
@@ -124,11 +123,6 @@ REST = ("active_seconds", "review", "unchanged", "suggestion_use")
 
 def _handed_in(stage: Stage) -> BatchQuerySet:
     return Submission.objects.live().filter(stage=stage, state=Submission.State.SUBMITTED)
-
-
-def _orders(rankings: "QuerySet[Ranking]") -> dict[int, dict[str, Any]]:
-    newest = rankings.order_by("-submission").values_list("submission", _text("order"))[:MOST]
-    return {pk: {"order": orjson.loads(order)} for pk, order in newest.iterator(CHUNK)}
 
 
 def _text(name: str) -> Cast:
