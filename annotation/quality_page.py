@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Exists, F, OuterRef, QuerySet
-from django.db.models.expressions import RawSQL
 
 from annotation import measuring, quality_data
 from annotation.gold_score import score
-from annotation.models import Adjudication, Gold, Item, Measurement, Stage, User
+from annotation.models import Adjudication, Gold, Item, Measurement, Stage, Submission, User
+from annotation.prompt_filters import differing
 from annotation.quality_data import Rater
 from annotation.quality_questions import Question, Unit, likeness, questions
+from annotation.review_page import hands_on
 
 SHOWN = 20  # items on one page
 READ = 500  # of the items that are disputed most, when one annotator's are looked for
@@ -155,12 +156,12 @@ class Disputed:
 
 
 def disputed(
-    stage: Stage, after: tuple[int, int] | None = None, waiting: bool = False
+    stage: Stage, reader: User, after: tuple[int, int] | None = None, waiting: bool = False
 ) -> tuple[list[Disputed], bool]:
-    """The items on which people disagree most, and whether there are more of them. `after`: (the
-    disagreement, the prompt) to go on from. `waiting`: only those that wait for a lead: nobody else
-    will do them, and nobody has decided them."""
-    rows = _divided(stage).select_related("prompt")
+    """The items on which people disagree most, and whether there are more of them; without those
+    that the reader has in hand. `after`: (the disagreement, the prompt) to go on from. `waiting`:
+    only those that wait for a lead: nobody else will do them, and nobody has decided them."""
+    rows = _divided(stage, reader).select_related("prompt")
     if waiting:
         rows = rows.filter(~Exists(_decisions().filter(item=OuterRef("pk"))), done__gte=F("needed"))
     if after is not None:
@@ -174,9 +175,9 @@ def _decisions() -> "QuerySet[Adjudication]":
     return Adjudication.objects.filter(withdrawn=None)
 
 
-def _divided(stage: Stage) -> "QuerySet[Item]":
-    # A literal 0, so that SQLite sees that the index of what divides people is meant.
-    return Item.objects.filter(stage=stage, disagreement__gt=RawSQL("0", ()))
+def _divided(stage: Stage, reader: User) -> "QuerySet[Item]":
+    mine = Submission.objects.filter(hands_on(reader), stage=stage).values("item")
+    return differing(Item.objects.filter(stage=stage)).exclude(pk__in=mine)
 
 
 def _told(stage: Stage, items: Sequence[Item]) -> list[Disputed]:
@@ -196,9 +197,10 @@ def _told(stage: Stage, items: Sequence[Item]) -> list[Disputed]:
     return found
 
 
-def differing(stage: Stage, rater: Rater) -> list[Disputed]:
-    """Of the items that are disputed most, those on which this annotator stands most alone."""
-    rows = _divided(stage).order_by("-disagreement", "prompt")
+def standing_alone(stage: Stage, rater: Rater, reader: User) -> list[Disputed]:
+    """Of the items that are disputed most, those on which this annotator stands most alone; without
+    those that the reader has in hand."""
+    rows = _divided(stage, reader).order_by("-disagreement", "prompt")
     units = _units(stage, list(rows.values_list("pk", flat=True)[:READ]))
     apart: list[tuple[float, int, Question, Unit]] = []
     for item, parts in units.items():

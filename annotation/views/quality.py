@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from annotation import access, measuring, quality_marks
 from annotation import quality_page as reads
-from annotation.models import Measurement, Role, Stage
+from annotation.models import Measurement, Role, Stage, User
 from annotation.quality_data import MOST, Rater
 from annotation.text import row_number
 
@@ -47,7 +47,8 @@ def quality(request: HttpRequest, pk: int) -> HttpResponse:
     level, prompt = (row_number(request.GET.get(part, "")) for part in ("level", "prompt"))
     after = (level, prompt) if level is not None and prompt is not None else None
     waiting = request.GET.get("waiting") == "1"
-    items, more = reads.disputed(stage, after, waiting)
+    reader: User = request.user  # type: ignore[assignment]
+    items, more = reads.disputed(stage, reader, after, waiting)
     context |= {"items": items, "more": more, "later": after is not None}
     context |= {"waiting": waiting, "most": MOST}
     if context["result"]:
@@ -103,7 +104,7 @@ def _person(request: HttpRequest, stage: Stage, who: Rater, own: bool) -> HttpRe
     if lead and not own and isinstance(who, int):
         context["member"] = stage.project.workspace.memberships.filter(user=who).first()
     if found and lead:  # what others said is theirs to see who may review
-        context["items"] = reads.differing(stage, who)
+        context["items"] = reads.standing_alone(stage, who, request.user)  # type: ignore[arg-type]
         context["questions"] = context["result"]["questions"]
     return render(request, "annotation/person.html", context)
 

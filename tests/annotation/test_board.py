@@ -93,12 +93,12 @@ def test_in_dispute_is_what_waits_for_a_lead(as_user, cast, stage) -> None:
     assert list(board_page.to_decide(stage)) == [turn.item]
     client = as_user(cast.lee)
     assert "1 in dispute" in client.get(url(cast.project)).content.decode()
-    [row], _ = quality_page.disputed(stage, waiting=True)
+    [row], _ = quality_page.disputed(stage, cast.lee, waiting=True)
     assert (row.item, row.decided, row.coming) == (turn.item, False, 0)
     decision = adjudication.adjudicate(item=turn.item, author=cast.lee, submission=turn)
     assert not board_page.to_decide(stage).exists()
-    assert quality_page.disputed(stage, waiting=True) == ([], False)
-    assert quality_page.disputed(stage)[0][0].decided
+    assert quality_page.disputed(stage, cast.lee, waiting=True) == ([], False)
+    assert quality_page.disputed(stage, cast.lee)[0][0].decided
     adjudication.withdraw(item=decision.item, author=cast.lee)
     assert board_page.to_decide(stage).exists()
 

@@ -311,18 +311,27 @@ def test_how_people_work_is_for_leads_and_for_oneself(cast, pairs, as_user):
 def test_the_items_that_divide_come_first_and_page_on(cast, pairs, as_user, monkeypatch):
     quality.compute(pairs)
     monkeypatch.setattr("annotation.quality_page.SHOWN", 1)
-    [worst], more = quality_page.disputed(pairs)
+    [worst], more = quality_page.disputed(pairs, cast.lee)
     assert worst.item.disagreement == 100 and more
     assert sorted(worst.said) == [("the first answer is better", 1), ("the second is better", 1)]
     after = (worst.item.disagreement, worst.item.prompt_id)
-    [next_one], more = quality_page.disputed(pairs, after)
+    [next_one], more = quality_page.disputed(pairs, cast.lee, after)
     assert next_one.item.disagreement == 50 and not more
     page = as_user(cast.rui).get(url("quality", pairs.pk)).content.decode()
     assert reverse("annotation:item", args=[worst.item.pk]) in page
 
 
-def test_the_list_of_what_divides_reads_its_index(pairs):
-    rows = quality_page._divided(pairs).order_by("-disagreement", "prompt")[:20]
+def test_what_a_reviewer_has_in_hand_is_not_told_before_they_hand_it_in(cast, pairs, as_user):
+    quality.compute(pairs)
+    [worst, *_], _ = quality_page.disputed(pairs, cast.rui)
+    Submission.objects.create(item=worst.item, stage=pairs, user=cast.rui, state="draft")
+    path = reverse("annotation:item", args=[worst.item.pk])
+    assert path not in as_user(cast.rui).get(url("quality", pairs.pk)).content.decode()
+    assert path in as_user(cast.lee).get(url("quality", pairs.pk)).content.decode()
+
+
+def test_the_list_of_what_divides_reads_its_index(cast, pairs):
+    rows = quality_page._divided(pairs, cast.rui).order_by("-disagreement", "prompt")[:20]
     if connection.vendor == "sqlite":
         assert "item_disagreement" in rows.explain()
 
