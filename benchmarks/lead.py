@@ -205,8 +205,8 @@ def forget() -> None:
     Item.objects.filter(disagreement__isnull=False).update(disagreement=None)
 
 
-def measured(wait: float) -> dict[str, float]:
-    """The worker's seconds for each measurement, waited for: {"board": …, "quality": …}."""
+def measured(kind: str, wait: float) -> float:
+    """The worker's seconds for the measurement of this kind, waited for."""
     import django
 
     django.setup()
@@ -214,12 +214,12 @@ def measured(wait: float) -> dict[str, float]:
 
     until = time.monotonic() + wait
     while True:
-        rows = list(Measurement.objects.all())
-        if {row.kind for row in rows if row.computed} == {"board", "quality"}:
-            failed = [row.reason for row in rows if row.state == "failed"]
-            if failed:
-                raise SystemExit(f"A measurement failed: {failed}")
-            return {row.kind: row.seconds or 0.0 for row in rows if row.seconds is not None}
+        rows = list(Measurement.objects.filter(kind=kind))
+        for row in rows:
+            if row.state == "failed":
+                raise SystemExit(f"A measurement failed: {row.reason}")
+            if row.computed and row.seconds is not None:
+                return row.seconds
         if time.monotonic() > until:
             states = [(row.kind, row.state, row.reason) for row in rows]
             raise SystemExit(f"Not measured within {wait:.0f} s: {states}")
@@ -310,10 +310,11 @@ def rows(
     lead = Person(port)
     lead.log_in(0)
     asked = pages(ids)
-    for path in (asked["project"], asked["quality"]):
+    seconds = {}
+    for kind, path in (("board", asked["project"]), ("quality", asked["quality"])):
         lead.call("GET", path)  # the worker begins to count
-    seconds = child(f"bench['measured']({options.wait})")
-    lead.http.close()  # the server dropped what was idle meanwhile; so do browsers
+        seconds[kind] = child(f"bench['measured']({kind!r}, {options.wait})")
+        lead.http.close()  # the server dropped what was idle meanwhile; so do browsers
     head = {"database": options.database, "prompts": prompts}
     out = []
     for name, path in asked.items():
