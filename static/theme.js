@@ -1,5 +1,6 @@
 // On every page. Light or dark: the system's choice unless the person made one. Menus that close
-// when one clicks elsewhere or presses Escape; the focus on the first field that was refused.
+// when one clicks elsewhere or presses Escape; the focus on the first field that was refused;
+// a table wider than the window takes the focus, so that the arrow keys move it.
 const root = document.documentElement;
 const kept = localStorage.getItem("theme");
 if (kept) root.dataset.theme = kept;
@@ -20,3 +21,11 @@ document.addEventListener("keydown", (event) => {
   menu.querySelector("summary").focus();
 });
 document.addEventListener("DOMContentLoaded", () => document.querySelector("main [aria-invalid=true]")?.focus());
+function scrollers() {
+  for (const box of document.querySelectorAll(".scroll")) {
+    const lonely = box.scrollWidth > box.clientWidth && !box.querySelector("a[href], button, summary, input:not([type=hidden]), select");
+    if (lonely) box.tabIndex = 0; else box.removeAttribute("tabindex");
+  }
+}
+for (const name of ["DOMContentLoaded", "htmx:load", "toggle"]) document.addEventListener(name, scrollers, true);
+addEventListener("resize", scrollers);
