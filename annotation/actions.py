@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, F, Min, OuterRef, QuerySet
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from annotation import filling, rounds
@@ -38,13 +39,11 @@ def assign(*, stage: Stage, prompts: Iterable[int], people: Sequence[User], auth
     chosen = sorted(person.pk for person in people)
     with transaction.atomic():
         items = _open(stage, ids)
-        if people and items.filter(needed__gt=len(people)).exists():
-            most = max(items.values_list("needed", flat=True))
-            raise Refused(
-                f"Some of these need {most} people each, and you chose {len(people)}: nobody else "
-                "would get them. Choose more people, or lower the stage's overlap first."
-            )
+        if people:
+            _check_enough(items, people)
         before = {str(pk): old for pk, old in items.values_list("pk", "people")}
+        if not before:
+            raise Refused(_none_open(stage))
         _forward(items, people=chosen)
         names = ", ".join(str(person) for person in people) or "everybody"
         said = f"{_count(len(before), 'item')} of {stage} given to {names}"
@@ -60,6 +59,8 @@ def prioritise(*, stage: Stage, prompts: Iterable[int], priority: int, author: U
     reach(stage, ids)
     with transaction.atomic():
         before = {str(pk): lane for pk, lane in _open(stage, ids).values_list("pk", "lane")}
+        if not before:
+            raise Refused(_none_open(stage))
         changed = set_priority(stage, ids, priority)
         where = "first" if priority > 0 else "last" if priority < 0 else "in the usual place"
         said = f"{_count(changed, 'item')} of {stage} put {where}"
@@ -132,6 +133,25 @@ def undo(*, action: Action, author: User) -> str:
         left = action.changed - undone
         return f"{undone:,} taken back; {left:,} changed since and stay as they are."
     return f"{undone:,} taken back."
+
+
+def _none_open(stage: Stage) -> str:
+    return f"None of these is open in {stage}: they are done, gold, or have no item there."
+
+
+def _check_enough(items: "QuerySet[Item]", people: Sequence[User]) -> None:
+    """Nobody does an item twice: who had a turn on it does not count for what it still needs."""
+    turns = Submission.objects.filter(item=OuterRef("pk"), user__in=people)
+    turns = turns.exclude(state=Submission.State.EXPIRED).order_by()
+    had = Coalesce(Subquery(turns.values("item").annotate(n=Count("pk")).values("n")), 0)
+    short = items.annotate(missing=F("needed") - F("taken"), may=len(people) - had)
+    most = short.filter(missing__gt=F("may")).aggregate(most=Max("missing"))["most"]
+    if most is not None:
+        raise Refused(
+            f"Some of these still need {most} {'person' if most == 1 else 'people'} who did not "
+            "have them yet, and you chose too few of those: nobody else would get them. Choose "
+            "more people, or lower the stage's overlap first."
+        )
 
 
 def _changed_since(action: Action) -> set[int]:

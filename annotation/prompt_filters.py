@@ -160,7 +160,7 @@ def _items(filters: Filters, of_one: bool = False) -> "QuerySet[Item] | None":
     elif filters.disagreement:
         items = differing(items).filter(disagreement__gte=int(filters.disagreement))
     if state == "open":
-        return items.filter(open=True)
+        return items.filter(open=True).exclude(lane=Item.GOLD_LANE)
     if state == "done":
         return items.filter(open=False, done__gte=F("needed"))
     if state == "flagged":

@@ -10,7 +10,8 @@ from django.views.decorators.http import require_GET
 
 from annotation import access, comments, prompt_page, prompt_story, prompts, review_page
 from annotation.forms import bulk
-from annotation.models import Prompt, Role, User
+from annotation.models import Action, Prompt, Role, User
+from annotation.text import row_number
 
 
 @login_required
@@ -46,5 +47,12 @@ def prompt(request: HttpRequest, pk: int) -> HttpResponse:
             "filters": {"show": "retired" if found.retired else ""},
             "queues": bulk.queues(found.project),
             "members": members.order_by("user__name"),
+            "acted": _acted(request, found),
         }
     return render(request, "annotation/prompt.html", context)
+
+
+def _acted(request: HttpRequest, prompt: Prompt) -> Action | None:
+    """?acted= names what was done from here a moment ago."""
+    number = row_number(request.GET.get("acted", ""))
+    return None if number is None else prompt.project.actions.filter(pk=number).first()

@@ -1,5 +1,6 @@
 """The list of a project's prompts: search, filters, and what is done to many at once."""
 
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import messages
@@ -9,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from annotation import access, actions, activity, prompt_list
+from annotation import access, actions, activity, label_words, prompt_list
 from annotation.errors import Refused
 from annotation.forms import bulk
 from annotation.models import Action, Project, Role
@@ -30,6 +31,8 @@ def prompts(request: HttpRequest, pk: int) -> HttpResponse:
     many rows of this page are there already: the answer is the rest, as a fragment."""
     project = _project(request, pk, Role.REVIEWER)
     filters = Filters.read(request.GET)
+    if filters.label:
+        filters = replace(filters, label=label_words.meant(project, filters.label))
     part = row_number(request.GET.get("part", ""))
     page = prompt_list.page(
         project=project,
@@ -60,6 +63,7 @@ def prompts(request: HttpRequest, pk: int) -> HttpResponse:
     context["stages"] = project.stages.order_by("position", "pk")
     members = project.workspace.memberships.select_related("user").order_by("user__name")
     context["members"] = members
+    context["labels"] = label_words.offered(project)
     context["acts"] = bulk.ON_RETIRED if filters.show == "retired" else bulk.ACTS
     done = row_number(request.GET.get("acted", ""))
     if leads and done is not None:
@@ -111,6 +115,9 @@ def prompts_act(request: HttpRequest, pk: int) -> HttpResponse:
     project = _project(request, pk, Role.LEAD)
     query = bulk.where(request.POST).query
     address = reverse("annotation:prompts", args=[pk]) + "?" + query
+    back = row_number(request.POST.get("back", ""))  # the prompt's own page
+    if back is not None:
+        query, address = "", reverse("annotation:prompt", args=[back]) + "?"
     try:
         action = bulk.carry_out(project, request.POST, request.user)  # type: ignore[arg-type]
     except Refused as refusal:

@@ -1,6 +1,7 @@
 """What a lead does with many prompts at once, and its undo."""
 
 import pytest
+from django.urls import reverse
 
 from annotation import actions, projects, queue, submissions
 from annotation.errors import Refused
@@ -56,11 +57,24 @@ def test_assigning_needs_people_of_the_stage_and_as_many_as_places(desk):
             stage=desk.stage, prompts=ids(desk.prompts), people=[desk.otto], author=desk.lee
         )
     projects.update_stage(stage=desk.stage, overlap=2)
-    with pytest.raises(Refused, match="need 2 people each"):
+    with pytest.raises(Refused, match="still need 2 people"):
         actions.assign(
             stage=desk.stage, prompts=ids(desk.prompts), people=[desk.bea], author=desk.lee
         )
     assert not Action.objects.exists()
+
+
+def test_what_one_more_person_has_to_do_is_given_to_one(desk):
+    projects.update_stage(stage=desk.stage, overlap=2)
+    prompt = given(desk.stage, desk.ana)
+    with pytest.raises(Refused, match="still need 1 person who did not have them"):
+        actions.assign(stage=desk.stage, prompts=[prompt.pk], people=[desk.ana], author=desk.lee)
+    actions.assign(stage=desk.stage, prompts=[prompt.pk], people=[desk.bea], author=desk.lee)
+    assert given(desk.stage, desk.bea) == prompt
+    for act in ({"people": [desk.bea]}, {"people": []}):
+        with pytest.raises(Refused, match="None of these is open in Write"):
+            actions.assign(stage=desk.stage, prompts=[prompt.pk], author=desk.lee, **act)
+    assert Action.objects.count() == 1
 
 
 def test_priorities_and_back(desk):
@@ -161,3 +175,20 @@ def test_too_many_and_none(desk):
         actions.retire(project=desk.project, prompts=[], author=desk.lee)
     with pytest.raises(Refused, match="too many at once"):
         actions.retire(project=desk.project, prompts=range(10_001), author=desk.lee)
+
+
+def test_a_prompt_is_given_from_its_own_page_and_back(desk, as_user):
+    prompt = desk.prompts[2]
+    client = as_user(desk.lee)
+    page = reverse("annotation:prompt", args=[prompt.pk])
+    assert "Give it to somebody" in client.get(page).content.decode()
+    asked = {"prompt": prompt.pk, "back": prompt.pk, "where": "", "act": "assign"}
+    address = reverse("annotation:prompts_act", args=[desk.project.pk])
+    asked["stage"] = desk.stage.pk
+    refused = client.post(address, asked, follow=True)
+    assert refused.request["PATH_INFO"] == page and "Choose the people" in refused.content.decode()
+    given_to = client.post(address, {**asked, "people": desk.bea.pk}, follow=True)
+    text = given_to.content.decode()
+    assert given_to.request["PATH_INFO"] == page
+    assert "1 item of Write given to Bea." in text and ">Undo<" in text
+    assert "Give it to somebody" not in as_user(desk.rui).get(page).content.decode()

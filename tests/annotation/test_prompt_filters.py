@@ -5,8 +5,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from annotation import prompt_list, prompt_walk, prompts, queue, submissions
-from annotation.models import Action, Item, Prompt, Submission
+from annotation import label_words, prompt_list, prompt_walk, prompts, queue, submissions
+from annotation.models import Action, Item, Prompt, Stage, Submission
 from annotation.prompt_filters import Filters, matching, small_sets
 from tests.annotation.factories import make_prompt, make_stage
 from tests.annotation.test_search import explain
@@ -63,7 +63,7 @@ def test_the_state_of_the_work(cast, stage):
         "waiting": ["p2"],
         "flagged": ["p4"],
         "gold": ["p5"],
-        "open": ["p4", "p5", "p6", "p7"],
+        "open": ["p4", "p6", "p7"],
         "untouched": ["p4", "p5", "p6", "p7"],
     }
     for state, names in expected.items():
@@ -306,3 +306,23 @@ def plan_of(sql) -> tuple[str, list]:
     text, values = sql if isinstance(sql, tuple) else (sql.replace("%", "%%"), [])
     word = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
     return f"{word} {text}", list(values)
+
+
+def test_a_label_may_be_typed_as_people_read_it(as_user, cast) -> None:
+    """By the question's title and the answer's words; what is offered are the short names."""
+    rubric = [
+        {"key": "tone", "title": "Tone of voice", "type": "label", "about": "prompt"}
+        | {"required": True, "help": "", "options": [{"value": "warm", "label": "Warm, kind"}]},
+        {"key": "note", "title": "Note", "type": "text", "about": "prompt"}
+        | {"required": False, "help": ""},
+    ]
+    Stage.objects.filter(pk=make_stage(cast.project, "rate").pk).update(rubric=rubric)
+    assert label_words.offered(cast.project) == ["tone=warm"]
+    for typed in ("tone of voice = warm, KIND", "tone=warm", "Tone of voice=warm"):
+        assert label_words.meant(cast.project, typed) == "tone=warm"
+    for typed in ("tone=cold", "note=x", "tone", "="):
+        assert label_words.meant(cast.project, typed) == typed
+    make_prompt(cast.project)
+    address = reverse("annotation:prompts", args=[cast.project.pk])
+    page = as_user(cast.lee).get(address, {"label": "Tone of voice=Warm, kind"}).content.decode()
+    assert "Without “tone=warm”" in page and '<option value="tone=warm">' in page
