@@ -2,11 +2,21 @@
 
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 from django.urls import reverse
 
-from annotation import importing, people, projects
-from annotation.models import Project, Prompt, Stage, User, Workspace
+from annotation import (
+    adjudication,
+    comments,
+    importing,
+    people,
+    projects,
+    queue,
+    reviewing,
+    submissions,
+)
+from annotation.models import Membership, Project, Prompt, Role, Stage, User, Workspace
 from annotation.records import Answer, Record
 from exports import datasets, previews
 
@@ -49,6 +59,10 @@ def tell() -> None:
         pages.append(reverse("annotation:prompt", args=[prompt.pk]))
     pages.append(reverse("annotation:prompt_edit", args=[every[0].prompts.all()[0].pk]))
     pages += [reverse(f"exports:{name}", args=[kept.pk]) for name in ("dataset", "dataset_edit")]
+    pages += judged_pages(workspace, olga)
+    pages.append(reverse("annotation:activity", args=["dirty"]))
+    asked = {"q": attack[:200], "meta": f"{DIRTY[2]}={DIRTY[4]}", "who": attack}
+    pages.append(reverse("annotation:prompts", args=[every[0].pk]) + "?" + urlencode(asked))
     big = Prompt.objects.get(project=huge)
     told = {
         "pages": pages,
@@ -60,6 +74,38 @@ def tell() -> None:
         ],
     }
     print(json.dumps(told))
+
+
+def judged_pages(workspace: Workspace, olga: User) -> list[str]:
+    """Dirty work by one with a dirty name, returned, decided and commented with dirty words."""
+    name = " ".join(DIRTY[n] for n in (1, 6)).replace("\u2028", "")[:100]
+    bad = User.objects.create_user("dirty@example.org", name, "a long password")
+    Membership.objects.create(workspace=workspace, user=bad, role=Role.ANNOTATOR)
+    made = project(workspace, "judged", 3)
+    pages = []
+    for stage in open_stages(made, review_share=100):
+        turn = queue.claim(stage, bad)
+        assert turn is not None
+        content: dict[str, Any] = {"text": "\n\n".join([*DIRTY[:7], DIRTY[8]])}
+        if stage.kind == "rank":
+            content = {"order": [turn.shown], "tags": {}}
+        if stage.kind == "rate":
+            asked = stage.rubric[0]
+            content = {"ratings": {asked["key"]: [asked["options"][0]["value"]]}}
+        submissions.submit(submission=turn, user=bad, content=content)
+        reviewing.accept(submission=turn, reviewer=olga, comment=DIRTY[6] + DIRTY[0])
+        adjudication.adjudicate(
+            item=turn.item, author=olga, submission=turn, note=DIRTY[2] + DIRTY[8]
+        )
+        comments.add(prompt=turn.item.prompt, author=bad, text=" ".join(DIRTY[:7]))
+        pages.append(reverse("annotation:review", args=[stage.pk]) + f"?submission={turn.pk}")
+        pages.append(reverse("annotation:item", args=[turn.item_id]))
+        pages += [reverse(f"annotation:{n}", args=[turn.pk]) for n in ("turn", "review_fix")]
+        pages.append(reverse("annotation:item_adjudicate", args=[turn.item_id]))
+        pages.append(reverse("annotation:prompt", args=[turn.item.prompt_id]))
+        pages.append(reverse("annotation:quality", args=[stage.pk]))
+        pages.append(reverse("annotation:person", args=[stage.pk, bad.pk]))
+    return [*pages, reverse("annotation:guidelines", args=[made.pk])]
 
 
 def project(workspace: Workspace, name: str, answers: int, texts: list[str] = DIRTY) -> Project:
@@ -82,7 +128,7 @@ def project(workspace: Workspace, name: str, answers: int, texts: list[str] = DI
     return made
 
 
-def open_stages(project: Project) -> list[Stage]:
+def open_stages(project: Project, **common: Any) -> list[Stage]:
     """One of each kind, all their words dirty."""
     asked: list[dict[str, Any]] = [
         {"key": "", "title": DIRTY[0], "help": DIRTY[1], "type": "labels", "about": "prompt",
@@ -97,7 +143,7 @@ def open_stages(project: Project) -> list[Stage]:
     return [
         projects.create_stage(
             project=project, kind=kind, name=f"{kind} {DIRTY[0]}", questions=asked,
-            instructions="\n\n".join(DIRTY), **options,
+            instructions="\n\n".join(DIRTY), **options, **common,
         )
         for kind, options in more.items()
     ]  # fmt: skip
