@@ -94,7 +94,7 @@ def decide(project: Project, people: Mapping[str, User]) -> None:
         items = Item.objects.filter(stage__project=project, stage__name=stage, round=1)
         item = items.filter(prompt__external_id=prompt).first()
         if project.slug == slug and item is not None:
-            chosen = item.submissions.filter(state="submitted").order_by("pk").last()
+            chosen = item.submissions.filter(state="submitted").order_by("pk").first()
             if chosen is not None:
                 adjudication.adjudicate(item=item, author=lee, submission=chosen, note=note)
     for prompt, said in COMMENTS.items():
