@@ -1,5 +1,6 @@
 """The first page, what waits for whom, and a workspace's projects."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -102,16 +103,20 @@ def _current(request: HttpRequest, workspaces: list[Workspace]) -> Workspace:
 
 
 def _where_they_were(
-    request: HttpRequest, waiting: list[tuple[Stage, int]]
+    request: HttpRequest, waiting: list[tuple[Stage, int]], returned: Iterable[Submission]
 ) -> tuple[Stage, int] | None:
-    """The stage that the person worked in last, if work waits there; else the first that waits.
+    """The stage of what was returned to them; else the one that the person worked in last, if work
+    waits there; else the first that waits.
 
     None for a lead who never took a turn: they come for the projects."""
     turns = Submission.objects.filter(user=request.user.pk)
     last = turns.order_by("-pk").values_list("stage", flat=True).first()
     if last is None and request.role >= Role.LEAD:  # type: ignore[attr-defined]
         return None
-    return next((row for row in waiting if row[0].pk == last), waiting[0] if waiting else None)
+    wanted = [*(turn.stage_id for turn in returned), last]
+    left = {stage.pk: (stage, count) for stage, count in waiting}
+    found = next((left[pk] for pk in wanted if pk in left), None)
+    return found or (waiting[0] if waiting else None)
 
 
 @login_required
@@ -125,11 +130,12 @@ def home(request: HttpRequest) -> HttpResponse:
     request.session["workspace"] = current.slug
     user: User = request.user  # type: ignore[assignment]
     waiting = queue.waiting_for(user)
+    mine = _mine(current, user, waiting)
     context: dict[str, Any] = {
         "workspaces": workspaces,
         "waiting": waiting,
-        "continue": _where_they_were(request, waiting),
-        **_mine(current, user, waiting),
+        "continue": _where_they_were(request, waiting, mine.get("returned", ())),
+        **mine,
     }
     if request.role >= Role.REVIEWER:  # type: ignore[attr-defined]
         context["reviews"] = reviewing.waiting(current, user)

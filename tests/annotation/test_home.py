@@ -6,7 +6,7 @@ import time
 import pytest
 from django.urls import reverse
 
-from annotation import people, progress, projects, queue
+from annotation import people, progress, projects, queue, reviewing, submissions
 from annotation.models import Import, Role
 from tests.annotation.factories import make_prompt, make_stage
 
@@ -51,6 +51,21 @@ def test_who_has_worked_goes_on_there_and_a_lead_who_has_not_sees_projects_first
     page = as_user(cast.lee).get(HOME).content.decode()
     assert "data-continue" not in page
     assert page.index("New project") < page.index("What waits for you")
+
+
+def test_returned_work_is_what_one_goes_on_with(as_user, cast):
+    stage, later = make_stage(cast.project, review_share=100), make_stage(cast.project)
+    for number in range(2):
+        make_prompt(cast.project, f"Question {number}")
+    turn = queue.claim(stage, cast.ana)
+    submissions.submit(submission=turn, user=cast.ana, content={"text": "Short"})
+    assert queue.claim(later, cast.ana)  # the one that they worked in last
+    goes = 'href="{}" data-continue'
+    page = as_user(cast.ana).get(HOME).content.decode()
+    assert goes.format(reverse("annotation:work", args=[later.pk])) in page
+    reviewing.send_back(submission=turn, reviewer=cast.rui, comment="Say more")
+    page = as_user(cast.ana).get(HOME).content.decode()
+    assert goes.format(reverse("annotation:work", args=[stage.pk])) in page
 
 
 def test_somebody_without_a_workspace_makes_one(as_user, cast):
