@@ -28,10 +28,10 @@ SHARES = {("support-desk", "Write"): 100, ("support-desk", "Correct"): 50}
 GOLD = {("support-desk", "Rank"): ("support-018", "support-034", "support-037")}
 GOLD_EVERY = 4
 # Reviews in the stage Write of the support desk, by prompt; what is not named waits in the inbox.
-ACCEPTED = tuple(f"support-{n:03}" for n in (1, 2, 3, 4, 6, 7, 9))
+ACCEPTED = tuple(f"support-{n:03}" for n in (1, 2, 3, 4, 6, 7, 8))
 RETURNED = {
-    "support-008": "Good and short. Please say at the top who has to do it: “your colleague, not "
-    "you”. As it is, she looks for the button in her own account."
+    "support-013": "Right, and well said. One thing is missing: the invoices that stay still name the "
+    "former client. Please say so, or they will be asked about it next."
 }
 FIXED = {
     "support-012": (
