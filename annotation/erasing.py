@@ -66,8 +66,8 @@ def of_person(workspace: Workspace, user: User, names: Sequence[str] = ()) -> Fo
             author__isnull=True, author_name__in=names, prompt__project__workspace=workspace
         ).exclude(origin=Origin.MODEL)
         answers |= set(imported.values_list("pk", flat=True))
-    for part in erasing_rows.chunks(submissions):  # a reviewer's fix repeats their words
-        answers |= set(Response.objects.filter(submission__in=part).values_list("pk", flat=True))
+    fixes = Response.objects.filter(submission__in=turns.values("pk"))  # they repeat their words
+    answers |= set(fixes.values_list("pk", flat=True))
     later = erasing_rows.continuations(answers)
     return Found(sorted(later), sorted(answers), sorted(submissions))
 
