@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from annotation import queue, submissions
 from annotation.models import Stage, Submission
+from annotation.templatetags.turns import typical
 from annotation.word_diff import MOST, word_diff
 from tests.annotation.factories import make_prompt, make_stage
 
@@ -394,3 +395,10 @@ def test_both_texts_can_be_read_from_the_difference(before: str, after: str) -> 
     steps = word_diff(before, after)
     assert "".join(text for kind, text in steps if kind != "ins") == before
     assert "".join(text for kind, text in steps if kind != "del") == after
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(2, "2 s"), (95.4, "95 s"), (654, "11 min"), (7_500, "2 h 5 min")]
+)
+def test_what_an_item_takes_is_said_in_the_unit_that_fits(seconds, words) -> None:
+    assert typical(seconds) == words
