@@ -30,8 +30,8 @@ GOLD_EVERY = 4
 # Reviews in the stage Write of the support desk, by prompt; what is not named waits in the inbox.
 ACCEPTED = tuple(f"support-{n:03}" for n in (1, 2, 3, 4, 6, 7, 8))
 RETURNED = {
-    "support-013": "Right, and well said. One thing is missing: the invoices that stay still name the "
-    "former client. Please say so, or they will be asked about it next."
+    "support-013": "Right, and well said. One thing is missing: the invoices that stay still name "
+    "the former client. Please say so, or they will be asked about it next."
 }
 FIXED = {
     "support-012": (
