@@ -61,7 +61,7 @@ def tell() -> None:
     pages += [reverse(f"exports:{name}", args=[kept.pk]) for name in ("dataset", "dataset_edit")]
     pages += judged_pages(workspace, olga)
     pages.append(reverse("annotation:activity", args=["dirty"]))
-    asked = {"q": attack[:200], "meta": f"{DIRTY[2]}={DIRTY[4]}", "who": attack}
+    asked = {"q": attack[:200], "metadata": f"{DIRTY[2]}={DIRTY[4]}", "rater": attack[:200]}
     pages.append(reverse("annotation:prompts", args=[every[0].pk]) + "?" + urlencode(asked))
     big = Prompt.objects.get(project=huge)
     told = {
