@@ -14,7 +14,17 @@ from django.utils import timezone
 
 from annotation import filling, rounds
 from annotation.errors import Refused
-from annotation.models import Action, Item, Project, Prompt, Seat, Stage, Submission, User
+from annotation.models import (
+    Action,
+    Adjudication,
+    Item,
+    Project,
+    Prompt,
+    Seat,
+    Stage,
+    Submission,
+    User,
+)
 from annotation.ordering import (
     HIGHEST,
     MOST_PROMPTS,
@@ -218,7 +228,10 @@ def _undo_restore(action: Action) -> tuple[int, list[int]]:
 def _undo_made(action: Action) -> tuple[int, list[int]]:
     """Items that nobody has touched go; the others stay."""
     touched = Submission.objects.filter(item=OuterRef("pk"))
-    made = Item.objects.filter(~Exists(touched), pk__in=action.before["items"], taken=0)
+    decided = Adjudication.objects.filter(item=OuterRef("pk"))
+    made = Item.objects.filter(
+        ~Exists(touched), ~Exists(decided), pk__in=action.before["items"], taken=0
+    )
     # Locked (PostgreSQL), and left alone where somebody is just getting one.
     free = made.exclude(lane=Item.GOLD_LANE).select_for_update(of=("self",), skip_locked=True)
     gone = list(free.values_list("pk", flat=True))

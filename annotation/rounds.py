@@ -19,7 +19,17 @@ from annotation.candidates import (
     to_rank,
     to_rate,
 )
-from annotation.models import Item, Membership, Prompt, Ranking, Response, Stage, Submission
+from annotation.models import (
+    Adjudication,
+    Gold,
+    Item,
+    Membership,
+    Prompt,
+    Ranking,
+    Response,
+    Stage,
+    Submission,
+)
 
 CHUNK = 1000  # prompts a transaction: nobody waits for more
 WORKED = (Stage.Kind.WRITE, Stage.Kind.CORRECT, Stage.Kind.RANK, Stage.Kind.RATE)
@@ -90,7 +100,12 @@ def built_on(submission: Submission) -> bool:
         best = Q(stage__kind=Stage.Kind.CORRECT, stage__source=Stage.Source.BEST)
         about |= set(others.filter(next_rounds | best).values_list("pk", flat=True))
     free = others.filter(pk__in=about).select_for_update(skip_locked=True)
-    return len(free) < len(about) or Submission.objects.filter(item__in=about).exists()
+    return (
+        len(free) < len(about)
+        or Submission.objects.filter(item__in=about).exists()
+        or Adjudication.objects.filter(item__in=about).exists()
+        or Gold.objects.filter(item__in=about).exists()
+    )
 
 
 def _refresh(ids: Sequence[int]) -> None:
@@ -110,7 +125,8 @@ def _refresh(ids: Sequence[int]) -> None:
     stages = list(worked.exclude(state=Stage.State.IMPORTED))
     if not stages:
         return
-    touched = Exists(Submission.objects.filter(item=OuterRef("pk")))
+    decided = Adjudication.objects.filter(item=OuterRef("pk"))  # one that was withdrawn is kept
+    touched = Exists(Submission.objects.filter(item=OuterRef("pk"))) | Exists(decided)
     rounds: dict[tuple[int, int], list[Item]] = defaultdict(list)
     for item in (
         Item.objects.filter(stage__in=stages, prompt__in=ids)

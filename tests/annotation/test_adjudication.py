@@ -1,8 +1,9 @@
 """The lead's decision on an item."""
 
 import pytest
+from django.utils import timezone
 
-from annotation import adjudication, queue, submissions
+from annotation import actions, adjudication, queue, submissions
 from annotation.errors import Refused
 from annotation.models import Adjudication, Item, Response
 from tests.annotation.factories import make_prompt, make_stage
@@ -87,3 +88,28 @@ def test_a_text_of_the_leads_is_an_answer_while_it_is_in_force(cast):
     assert answers.get(text="Lee's").author == cast.lee
     adjudication.withdraw(item=item, author=cast.lee)
     assert [each.text for each in answers] == ["Ana's"]
+
+
+def test_a_decision_keeps_an_item_that_nobody_has_done(cast):
+    """Found by acts in any order: what is decided is not an untouched item that may go."""
+    prompt = make_prompt(cast.project, answers=["One", "Two"])
+    stage = make_stage(cast.project, "rank")
+    queue.fill(stage)
+    item = Item.objects.get(stage=stage)
+    order = {"order": [[pk] for pk in item.candidates]}
+    adjudication.adjudicate(item=item, author=cast.lee, content=order)
+    Response.objects.filter(prompt=prompt, text="Two").update(withdrawn=timezone.now())
+    queue.answers_arrived([prompt.pk])
+    assert adjudication.in_force(item) is not None
+    again = actions.open_round(stage=stage, prompts=[prompt.pk], author=cast.lee)
+    assert again.changed == 0
+
+
+def test_undoing_a_round_leaves_what_was_decided_in_it(cast):
+    prompt = make_prompt(cast.project)
+    stage = make_stage(cast.project, takes_all=False)
+    sent = actions.send(stage=stage, prompts=[prompt.pk], author=cast.lee)
+    item = Item.objects.get(stage=stage)
+    adjudication.adjudicate(item=item, author=cast.lee, content={"text": "Lee's"})
+    assert actions.undo(action=sent, author=cast.lee).startswith("0 taken back")
+    assert Item.objects.filter(pk=item.pk).exists()

@@ -1,13 +1,24 @@
 """What others make of the work in the demo: Rui's reviews, Lee's gold and decision, comments, and
 who has read the guidelines. Through the product's own acts, like the work itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import F
 from django.utils import timezone
 
-from annotation import activity, adjudication, comments, gold, guidelines, projects, reviewing
+from annotation import (
+    activity,
+    adjudication,
+    comments,
+    gold,
+    guidelines,
+    projects,
+    queue,
+    reviewing,
+    submissions,
+)
 from annotation.models import (
     Activity,
     Adjudication,
@@ -22,6 +33,8 @@ from annotation.models import (
     User,
 )
 from training.demo.content import Row, Topic
+
+Answer = Callable[[str, Submission], dict[str, Any]]  # (a person's name, their turn) -> content
 
 # {(project, stage): what a lead sets there}; gold: prompts whose best answer is beyond doubt.
 SHARES = {("support-desk", "Write"): 100, ("support-desk", "Correct"): 50}
@@ -66,8 +79,21 @@ def before(stage: Stage, project: str, rows: Mapping[str, Row], lee: User) -> No
         levels = sorted({quality[answer.text] for answer in answers}, reverse=True)
         order = [[a.pk for a in answers if quality[a.text] == level] for level in levels]
         gold.make_gold(item=item, content={"order": order}, author=lee, note="Beyond doubt")
-    if known:
-        projects.update_stage(stage=stage, gold_every=GOLD_EVERY)
+
+
+def answer_gold(stage: Stage, project: str, people: Iterable[User], answer: Answer) -> None:
+    """Each of the people has met all gold by now; from here on it comes as it does to everybody.
+
+    One after the other, at each turn: which turns the queue chooses differs from place to place."""
+    if (project, stage.name) not in GOLD:
+        return
+    projects.update_stage(stage=stage, gold_every=1)
+    for user in people:
+        for _ in GOLD[project, stage.name]:
+            turn = queue.claim(stage, user)
+            assert turn is not None
+            submissions.submit(submission=turn, user=user, content=answer(user.name, turn))
+    projects.update_stage(stage=stage, gold_every=GOLD_EVERY)
 
 
 def review(project: Project, rui: User) -> None:

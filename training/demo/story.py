@@ -118,8 +118,8 @@ WORK = {
             "rank",
             "Rank",
             "Which answer would you want to get? Judge help first, then correctness, then tone.",
-            ("Ana", "Bea", "Caio"),
-            30,
+            ("Bea", "Ana", "Caio"),
+            36,
             (0.55, 1.0),
             overlap=2,
             skips={("support-017", "Ana"): ("expertise", "Spanish again, sorry.")},
@@ -173,7 +173,7 @@ def taste(person: str, text: str, quality: float) -> float:
 
 def do(work: Work, stage: Stage, rows: dict[str, Row], people: dict[str, User]) -> None:
     """Let the people work until the stage is as far as the story says."""
-    done, idle = 0, 0
+    done, idle = stage.submissions.filter(state="submitted").count(), 0
     for person in cycle(work.turns):
         if done == work.until or idle > 2 * len(work.turns):
             break
@@ -188,7 +188,7 @@ def do(work: Work, stage: Stage, rows: dict[str, Row], people: dict[str, User]) 
             continue
         if prompt in work.flags:
             queue.flag(turn.item_id, True)
-        content = answer(person, turn, rows[prompt])
+        content = content_of(rows, person, turn)
         submissions.submit(
             submission=turn, user=people[person], content=content, version=turn.version
         )
@@ -200,6 +200,11 @@ def do(work: Work, stage: Stage, rows: dict[str, Row], people: dict[str, User]) 
             submissions.save_draft(
                 submission=turn, user=people[person], content={"text": text}, version=turn.version
             )
+
+
+def content_of(rows: dict[str, Row], person: str, turn: Submission) -> dict[str, Any]:
+    """What the person hands in at this turn."""
+    return answer(person, turn, rows[turn.item.prompt.external_id])
 
 
 def answer(person: str, turn: Submission, row: Row) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`manage.py demo`: a workspace with something on every page. A second call changes nothing."""
 
 from argparse import ArgumentParser
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -143,6 +144,9 @@ def load_work(topic: Topic, project: Project, cast: dict[str, User]) -> None:
         judgement.before(stage, topic.slug, rows, cast["Lee"])
     for number, (work, stage) in enumerate(stages):
         stage.refresh_from_db()
+        said = partial(story.content_of, rows)
+        annotators = [cast[name] for name in dict.fromkeys(work.turns)]
+        judgement.answer_gold(stage, topic.slug, annotators, said)
         story.do(work, stage, rows, cast)
         if number == 0:  # what was written is reviewed before anybody ranks it
             judgement.review(project, cast["Rui"])
