@@ -184,8 +184,9 @@ def test_the_inbox_reads_only_what_waits(cast, stage) -> None:
         query = "EXPLAIN QUERY PLAN " if connection.vendor == "sqlite" else "EXPLAIN "
         cursor.execute(query + review_page.INBOX + " LIMIT 20", asked)
         plan = str(cursor.fetchall())
-    assert "submission_to_review" in plan, plan
-    if connection.vendor == "sqlite":
+    assert "Seq Scan on annotation_submission" not in plan, plan
+    if connection.vendor == "sqlite":  # PostgreSQL chooses by statistics, which are of other tests
+        assert "submission_to_review" in plan, plan
         assert "stage_id=? AND rowid>? AND rowid<?" in plan or "id>?" in plan, plan
         assert "TEMP B-TREE" not in plan, plan
 
