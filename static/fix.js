@@ -7,11 +7,11 @@ window.draft = (() => {
   const fields = () => [...by("work-form").elements].filter((node) => node.name && !OURS.includes(node.name) && !node.matches("button, [disabled]"));
   const say = (text, bad = false) => { by("saved").textContent = text; by("saved").classList.toggle("bad", bad); };
   const trouble = (text = "") => { by("trouble").hidden = !text; by("trouble").textContent = text; };
-  const values = () => {
+  const values = (untouched = false) => {
     const all = {};
     for (const node of fields()) {
       all[node.name] ??= [];
-      if (!node.matches("[type=radio], [type=checkbox]") || node.checked) all[node.name].push(node.value);
+      if (!node.matches("[type=radio], [type=checkbox]") || node.checked) all[node.name].push(untouched && node.matches("textarea") ? node.defaultValue : node.value);
     }
     return all;
   };
@@ -22,8 +22,9 @@ window.draft = (() => {
     say(now === first ? "" : "Kept in this browser until you send it");
   }
   function restore() {
-    first = JSON.stringify(values());
+    first = JSON.stringify(values(true));
     const text = sessionStorage.getItem(key());
+    if (JSON.stringify(values()) !== first) { change(); return; } // typed before this script was there
     if (!text || text === first) return;
     const kept = JSON.parse(text);
     for (const node of fields()) {

@@ -72,6 +72,8 @@ def visitors(demo, browser) -> Iterator[dict[str, Page]]:
 
 def size(page: Page, width_and_height: tuple[int, int]) -> None:
     page.set_viewport_size({"width": width_and_height[0], "height": width_and_height[1]})
+    # The page has heard of it: its scripts come before the next frame.
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
 
 
 def violations(page: Page, where: str) -> list[str]:
