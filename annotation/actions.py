@@ -1,14 +1,13 @@
-"""What a lead does with many prompts at once, each with its undo. The only writer of actions.
-
-An undo takes back what nobody has built on since, and says how much that was."""
+"""What a lead does with many prompts at once; with undoing.py, which takes it back, the only writer
+of actions."""
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Exists, F, Max, Min, OuterRef, QuerySet, Subquery
+from django.db.models import Count, F, Max, Min, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -16,7 +15,6 @@ from annotation import filling, rounds
 from annotation.errors import Refused
 from annotation.models import (
     Action,
-    Adjudication,
     Item,
     Project,
     Prompt,
@@ -54,7 +52,7 @@ def assign(*, stage: Stage, prompts: Iterable[int], people: Sequence[User], auth
         before = {str(pk): old for pk, old in items.values_list("pk", "people")}
         if not before:
             raise Refused(_none_open(stage))
-        _forward(items, people=chosen)
+        forward(items, people=chosen)
         names = ", ".join(str(person) for person in people) or "everybody"
         said = f"{_count(len(before), 'item')} of {stage} given to {names}"
         return _keep(Kind.ASSIGN, stage.project, stage, said, before, len(before), author)
@@ -131,20 +129,6 @@ def open_round(*, stage: Stage, prompts: Iterable[int], author: User) -> Action:
         return _keep(Kind.ROUND, stage.project, stage, said, {"items": made}, len(made), author)
 
 
-def undo(*, action: Action, author: User) -> str:
-    """What was taken back, in words. Raises Refused where it was undone already."""
-    with transaction.atomic():
-        mine = Action.objects.filter(pk=action.pk, undone=None)
-        if not mine.update(undone=timezone.now()):
-            raise Refused("This was undone already.")
-        undone, arrived = _UNDO[Kind(action.kind)](action)
-    rounds.answers_arrived(arrived)
-    if undone < action.changed:
-        left = action.changed - undone
-        return f"{undone:,} taken back; {left:,} changed since and stay as they are."
-    return f"{undone:,} taken back."
-
-
 def _none_open(stage: Stage) -> str:
     return f"None of these is open in {stage}: they are done, gold, or have no item there."
 
@@ -164,92 +148,7 @@ def _check_enough(items: "QuerySet[Item]", people: Sequence[User]) -> None:
         )
 
 
-def _changed_since(action: Action) -> set[int]:
-    """The items or prompts of a later act of the same sort that stands: it is not undone here."""
-    turns = (Kind.RETIRE, Kind.RESTORE)
-    alike = turns if action.kind in turns else (action.kind,)
-    later = Action.objects.filter(
-        project=action.project_id, stage=action.stage_id, kind__in=alike, undone=None
-    )
-    found: set[int] = set()
-    for before in later.filter(pk__gt=action.pk).values_list("before", flat=True):
-        found.update(int(pk) for pk in before.get("prompts", before))
-    return found
-
-
-def _undo_assign(action: Action) -> tuple[int, list[int]]:
-    """Who has left the workspace meanwhile gets nothing back."""
-    there = action.workspace.memberships.filter(is_active=True)
-    known = set(there.values_list("user", flat=True))
-
-    def give(items: "QuerySet[Item]", people: Any) -> None:
-        _forward(items, people=[person for person in people if person in known])
-
-    return _by_value(action, give), []
-
-
-def _undo_prioritise(action: Action) -> tuple[int, list[int]]:
-    def put(items: "QuerySet[Item]", lane: Any) -> None:
-        first = items.aggregate(first=Min("position"))["first"] or 0
-        items.update(lane=lane, position=F("position") + (time.time_ns() - first))
-
-    return _by_value(action, put), []
-
-
-def _by_value(action: Action, put: Callable[["QuerySet[Item]", Any], None]) -> int:
-    """`put(items, what they had before)` for the items that are still open and as it left them."""
-    alike: dict[str, list[int]] = defaultdict(list)
-    values, changed = {}, _changed_since(action)
-    for pk, value in action.before.items():
-        if int(pk) not in changed:
-            alike[repr(value)].append(int(pk))
-            values[repr(value)] = value
-    undone = 0
-    for key, ids in alike.items():
-        items = _usual().filter(pk__in=ids, open=True)
-        undone += items.count()
-        put(items, values[key])
-    return undone
-
-
-def _undo_retire(action: Action) -> tuple[int, list[int]]:
-    ids = sorted(set(action.before["prompts"]) - _changed_since(action))
-    back = Prompt.objects.filter(pk__in=ids).exclude(retired=None)
-    back = back.exclude(fingerprint__startswith="erased")
-    return back.update(retired=None), ids
-
-
-def _undo_restore(action: Action) -> tuple[int, list[int]]:
-    ids = sorted(set(action.before["prompts"]) - _changed_since(action))
-    again = Prompt.objects.filter(pk__in=ids, retired=None)
-    return again.update(retired=timezone.now()), ids
-
-
-def _undo_made(action: Action) -> tuple[int, list[int]]:
-    """Items that nobody has touched go; the others stay."""
-    touched = Submission.objects.filter(item=OuterRef("pk"))
-    decided = Adjudication.objects.filter(item=OuterRef("pk"))
-    made = Item.objects.filter(
-        ~Exists(touched), ~Exists(decided), pk__in=action.before["items"], taken=0
-    )
-    # Locked (PostgreSQL), and left alone where somebody is just getting one.
-    free = made.exclude(lane=Item.GOLD_LANE).select_for_update(of=("self",), skip_locked=True)
-    gone = list(free.values_list("pk", flat=True))
-    Item.objects.filter(pk__in=gone).delete()
-    return len(gone), []
-
-
-_UNDO: dict[Kind, Callable[[Action], tuple[int, list[int]]]] = {
-    Kind.ASSIGN: _undo_assign,
-    Kind.PRIORITISE: _undo_prioritise,
-    Kind.RETIRE: _undo_retire,
-    Kind.RESTORE: _undo_restore,
-    Kind.SEND: _undo_made,
-    Kind.ROUND: _undo_made,
-}
-
-
-def _forward(items: "QuerySet[Item]", people: list[int]) -> None:
+def forward(items: "QuerySet[Item]", people: list[int]) -> None:
     """In front of everybody's cursor: whoever may have them now has perhaps passed them by."""
     first = items.aggregate(first=Min("position"))["first"] or 0
     ids = list(items.values_list("pk", "lane"))
@@ -288,12 +187,12 @@ def _prompts(project: Project, ids: list[int]) -> "QuerySet[Prompt]":
     return Prompt.objects.live().filter(project=project, pk__in=ids)
 
 
-def _usual() -> "QuerySet[Item]":
+def usual() -> "QuerySet[Item]":
     return Item.objects.exclude(lane=Item.GOLD_LANE)
 
 
 def _open(stage: Stage, prompts: list[int]) -> "QuerySet[Item]":
-    return _usual().filter(stage=stage, prompt__in=prompts, open=True)
+    return usual().filter(stage=stage, prompt__in=prompts, open=True)
 
 
 def _unfit(stage: Stage) -> str:

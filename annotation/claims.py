@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Count, QuerySet
 from django.utils import timezone
 
-from annotation import leave, places
+from annotation import given, leave, places
 from annotation.errors import Refused
 from annotation.history import record
 from annotation.models import Item, Membership, Response, Seat, Stage, Submission, User, Workspace
@@ -19,10 +19,6 @@ from annotation.models import Item, Membership, Response, Seat, Stage, Submissio
 State = Submission.State
 HELD = (State.CLAIMED, State.DRAFT)
 HOLDS = timedelta(days=7)  # so long a moved item waits for its new person
-MINE = {
-    "sqlite": "EXISTS (SELECT 1 FROM json_each(annotation_item.people) e WHERE e.value = %s)",
-    "postgresql": "annotation_item.people @> to_jsonb(%s::bigint)",
-}
 
 
 @dataclass
@@ -185,7 +181,7 @@ def _instead_of(workspace: Workspace, stage: Stage | None, user: User, to: User 
     items = Item.objects.filter(stage__project__workspace=workspace, open=True).exclude(people=[])
     if stage is not None:
         items = items.filter(stage=stage)
-    mine = items.extra(where=[MINE[connection.vendor]], params=[user.pk])
+    mine = items.extra(where=[given.names("annotation_item", "%s")], params=[user.pk])
     works: dict[int, bool] = {}
     for place, item in enumerate(mine.select_related("stage")):
         pk, people, lane = item.pk, item.people, item.lane

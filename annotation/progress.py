@@ -8,11 +8,11 @@ from threading import Lock
 from typing import TypedDict, TypeVar
 
 from django.core.cache import cache
-from django.db import connection
 from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from annotation import given
 from annotation.filling import qualifying
 from annotation.models import (
     Import,
@@ -36,14 +36,6 @@ ROWS_A_SECOND = 1000  # a stage of so many rows is counted once a second at most
 WINDOW = 20_000  # prompts looked through for what is to come
 LONGEST = 300  # ... to this many seconds
 SLOW = 0.05  # seconds: what takes longer to count is believed for a while, however little it is
-
-# Items that a lead gave to some people are for them alone.
-FOR_ME = {
-    "sqlite": """(annotation_item.people = '[]' OR EXISTS
-        (SELECT 1 FROM json_each(annotation_item.people) e WHERE e.value = %s))""",
-    "postgresql": """(annotation_item.people = '[]'::jsonb
-        OR annotation_item.people @> to_jsonb(%s::bigint))""",
-}
 
 T = TypeVar("T")
 _counting: dict[str, Lock] = defaultdict(Lock)
@@ -133,7 +125,7 @@ def left_for(stage: Stage, user: User) -> int:
     mine = Submission.objects.filter(item=OuterRef("pk"), user=user)
     items = Item.objects.filter(~Exists(mine), stage=stage, open=True, prompt__retired__isnull=True)
     items = items.filter(lane__lt=Item.GOLD_LANE).extra(
-        where=[FOR_ME[connection.vendor]], params=[user.pk]
+        where=[given.is_for("annotation_item", "%s")], params=[user.pk]
     )
     own = Response.objects.filter(author=user, withdrawn__isnull=True)
     if stage.shows_answers:

@@ -19,7 +19,7 @@ from django.core.cache import cache
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from annotation import desk, rows
+from annotation import desk, given, rows
 from annotation.filling import fill, fill_gaps
 from annotation.models import Item, Prompt, Response, Seat, Stage, Submission, User
 from annotation.ordering import overlap_changed, set_order, set_priority
@@ -61,13 +61,6 @@ SAVE = {
     "sqlite": """UPDATE annotation_seat SET cursors = %s
         WHERE id = %s AND json(cursors) = json(%s)""",
     "postgresql": "UPDATE annotation_seat SET cursors = %s WHERE id = %s AND cursors = %s::jsonb",
-}
-
-# An item that a lead gave to some people is passed by for the others.
-FOR_ME = {
-    "sqlite": """(i.people = '[]' OR EXISTS
-        (SELECT 1 FROM json_each(i.people) e WHERE e.value = %(user)s))""",
-    "postgresql": "(i.people = '[]'::jsonb OR i.people @> to_jsonb(%(user)s::bigint))",
 }
 
 # Who reviewed work on an item has seen what others said.
@@ -253,7 +246,7 @@ def _look(
     own = NOT_MY_OWN[connection.vendor] if stage.shows_answers else ""
     if stage.review_share:
         own += NOT_REVIEWED
-    mine = FOR_ME[connection.vendor]
+    mine = given.is_for("i", "%(user)s")
     lock = "FOR UPDATE OF i SKIP LOCKED" if skip_locked and LOCKS else ""
     found = rows.read(
         LOOK.replace("-- own", own).replace("-- mine", mine).replace("-- lock", lock),

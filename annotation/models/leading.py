@@ -24,7 +24,7 @@ class Action(models.Model):
     kind = models.CharField(max_length=10, choices=Kind)
     said = models.CharField(max_length=300)  # in words
     changed = models.PositiveIntegerField()
-    before = models.JSONField(default=dict)  # what actions.undo restores
+    before = models.JSONField(default=dict)  # what undoing.undo restores
     author = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created = models.DateTimeField(auto_now_add=True)
     undone = models.DateTimeField(null=True)

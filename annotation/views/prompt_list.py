@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from annotation import access, actions, activity, label_words, prompt_list
+from annotation import access, activity, label_words, prompt_list, undoing
 from annotation.errors import Refused
 from annotation.forms import bulk
 from annotation.models import Action, Project, Role
@@ -142,7 +142,7 @@ def action_undo(request: HttpRequest, pk: int) -> HttpResponse:
     rows = Action.objects.select_related("project__workspace", "stage")
     action = access.fetch(request, rows, Role.LEAD, pk=pk)
     try:
-        said = actions.undo(action=action, author=request.user)  # type: ignore[arg-type]
+        said = undoing.undo(action=action, author=request.user)  # type: ignore[arg-type]
     except Refused as refusal:
         messages.error(request, str(refusal))
     else:

@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from annotation import actions, projects, queue, submissions
+from annotation import actions, projects, queue, submissions, undoing
 from annotation.errors import Refused
 from annotation.models import Action, Item, Membership, Prompt
 from tests.annotation.factories import make_prompt, make_stage
@@ -45,10 +45,10 @@ def test_an_item_that_somebody_passed_by_comes_to_them_when_it_is_free_again(des
         stage=desk.stage, prompts=ids(first), people=[desk.bea], author=desk.lee
     )
     assert given(desk.stage, desk.ana) == desk.prompts[1]
-    assert actions.undo(action=action, author=desk.lee) == "1 taken back."
+    assert undoing.undo(action=action, author=desk.lee) == "1 taken back."
     assert given(desk.stage, desk.ana) == desk.prompts[0]
     with pytest.raises(Refused, match="undone already"):
-        actions.undo(action=action, author=desk.lee)
+        undoing.undo(action=action, author=desk.lee)
 
 
 def test_assigning_needs_people_of_the_stage_and_as_many_as_places(desk):
@@ -81,13 +81,13 @@ def test_priorities_and_back(desk):
     last = desk.prompts[4]
     action = actions.prioritise(stage=desk.stage, prompts=[last.pk], priority=1, author=desk.lee)
     assert queue.claim(desk.stage, desk.bea).item.prompt == last
-    assert actions.undo(action=action, author=desk.lee) == (
+    assert undoing.undo(action=action, author=desk.lee) == (
         "0 taken back; 1 changed since and stay as they are."
     )
     other = actions.prioritise(
         stage=desk.stage, prompts=[desk.prompts[3].pk], priority=5, author=desk.lee
     )
-    actions.undo(action=other, author=desk.lee)
+    undoing.undo(action=other, author=desk.lee)
     assert [given(desk.stage, desk.ana) for _ in range(5)] == [*desk.prompts[:4], None]
 
 
@@ -107,10 +107,10 @@ def test_an_undo_leaves_what_a_later_act_changed(desk):
     first = assign(desk.prompts[:3], desk.ana)
     second = assign(desk.prompts[2:5], desk.bea)
     ana, bea = [desk.ana.pk], [desk.bea.pk]
-    assert actions.undo(action=first, author=desk.lee).startswith("2 taken back; 1 changed since")
+    assert undoing.undo(action=first, author=desk.lee).startswith("2 taken back; 1 changed since")
     assert people() == [[], [], bea, bea, bea]
     Membership.objects.filter(user=desk.ana).update(is_active=False)
-    assert actions.undo(action=second, author=desk.lee) == "3 taken back."
+    assert undoing.undo(action=second, author=desk.lee) == "3 taken back."
     assert people() == [[], [], [], [], []], "nobody waits for somebody who has left"
     assert ana not in people()
 
@@ -119,7 +119,7 @@ def test_an_undo_leaves_prompts_that_were_retired_again(desk):
     first = actions.retire(project=desk.project, prompts=ids(desk.prompts[:2]), author=desk.lee)
     actions.restore(project=desk.project, prompts=ids(desk.prompts[:1]), author=desk.lee)
     actions.retire(project=desk.project, prompts=ids(desk.prompts[:1]), author=desk.lee)
-    assert actions.undo(action=first, author=desk.lee).startswith("1 taken back; 1 changed since")
+    assert undoing.undo(action=first, author=desk.lee).startswith("1 taken back; 1 changed since")
     assert Prompt.objects.get(retired__isnull=False) == desk.prompts[0]
 
 
@@ -130,7 +130,7 @@ def test_retired_prompts_are_in_no_queue_until_it_is_undone(desk):
     assert action.said == "3 prompts retired"
     assert not Item.objects.filter(prompt__in=ids(desk.prompts[:3]), open=True).exists()
     assert given(desk.stage, desk.ana) == desk.prompts[3]
-    actions.undo(action=action, author=desk.lee)
+    undoing.undo(action=action, author=desk.lee)
     assert {given(desk.stage, desk.ana) for _ in range(5)} == {
         *desk.prompts[:3],
         desk.prompts[4],
@@ -147,7 +147,7 @@ def test_a_stage_that_is_sent_its_prompts_has_those_only(desk):
     again = actions.send(stage=hard, prompts=ids(desk.prompts[2:4]), author=desk.lee)
     assert again.said == "1 prompt sent to Write; 1 was there already"
     assert given(hard, desk.ana) == desk.prompts[1]
-    assert actions.undo(action=action, author=desk.lee).startswith("1 taken back; 1 changed")
+    assert undoing.undo(action=action, author=desk.lee).startswith("1 taken back; 1 changed")
     assert [given(hard, desk.ana) for _ in range(2)] == [desk.prompts[3], None]
 
 
@@ -166,7 +166,7 @@ def test_another_round_over_the_same_prompts(desk):
     rounds = Item.objects.filter(stage=desk.stage, prompt__in=ids(done)).order_by("prompt", "round")
     assert [item.round for item in rounds] == [1, 2, 1, 2]
     assert {given(desk.stage, desk.bea) for _ in range(6)} == {*desk.prompts, None} - set()
-    late = actions.undo(action=action, author=desk.lee)
+    late = undoing.undo(action=action, author=desk.lee)
     assert late == "0 taken back; 2 changed since and stay as they are."
 
 

@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from annotation import actions, adjudication, queue, submissions
+from annotation import actions, adjudication, queue, submissions, undoing
 from annotation.errors import Refused
 from annotation.models import Adjudication, Item, Response
 from tests.annotation.factories import make_prompt, make_stage
@@ -111,5 +111,5 @@ def test_undoing_a_round_leaves_what_was_decided_in_it(cast):
     sent = actions.send(stage=stage, prompts=[prompt.pk], author=cast.lee)
     item = Item.objects.get(stage=stage)
     adjudication.adjudicate(item=item, author=cast.lee, content={"text": "Lee's"})
-    assert actions.undo(action=sent, author=cast.lee).startswith("0 taken back")
+    assert undoing.undo(action=sent, author=cast.lee).startswith("0 taken back")
     assert Item.objects.filter(pk=item.pk).exists()

@@ -33,6 +33,7 @@ from annotation import (
     reviewing,
     rounds,
     submissions,
+    undoing,
 )
 from annotation.errors import Refused
 from annotation.models import (
@@ -308,7 +309,7 @@ class Workbench(RuleBasedStateMachine):
             act = actions.retire if n % 2 else actions.restore
             self.do(what, act, project=self.project, prompts=ids, **lee)
         elif what == "undo" and (last := Action.objects.filter(undone=None).last()):
-            self.do("undo a bulk act", actions.undo, action=last, **lee)
+            self.do("undo a bulk act", undoing.undo, action=last, **lee)
 
     # What must hold
 

@@ -9,7 +9,17 @@ import pytest
 from django.db import connections
 from django.db.models import F
 
-from annotation import actions, adjudication, claims, erasing, gold, queue, reviewing, submissions
+from annotation import (
+    actions,
+    adjudication,
+    claims,
+    erasing,
+    gold,
+    queue,
+    reviewing,
+    submissions,
+    undoing,
+)
 from annotation.errors import Refused
 from annotation.models import (
     Adjudication,
@@ -224,7 +234,7 @@ def test_a_round_is_opened_once(team) -> None:
     assert sorted(each.changed for each in results) == [0, TIMES]
     assert Item.objects.filter(stage=stage, round=2).count() == TIMES
     second = max(results, key=lambda each: each.changed)
-    undone = at_once(*[lambda: actions.undo(action=second, author=team.lee)] * 2)
+    undone = at_once(*[lambda: undoing.undo(action=second, author=team.lee)] * 2)
     assert refused(undone) == 1 and not Item.objects.filter(stage=stage, round=2).exists()
 
 
@@ -234,7 +244,7 @@ def test_an_undo_of_items_that_are_just_taken(team) -> None:
         act = actions.send(stage=stage, prompts=[prompt.pk], author=team.lee)
         got, said = at_once(
             lambda: queue.claim(stage, team.ana),
-            lambda: actions.undo(action=act, author=team.lee),  # noqa: B023
+            lambda: undoing.undo(action=act, author=team.lee),  # noqa: B023
         )
         there = Item.objects.filter(stage=stage, prompt=prompt).exists()
         assert there is (got is not None) is not said.startswith("1 taken back")
