@@ -247,6 +247,8 @@ IMPORT_MAX_DEPTH = env.int("IMPORT_MAX_DEPTH", default=50)
 
 # Training
 SNAPSHOT_ROOT = HOME / "snapshots"
+LOOK_ROOT = HOME / "looks"  # what the rules of each dataset give today, for its pages
+BENCHMARK_ROOT = HOME / "benchmarks"  # uploaded test sets
 RUN_ROOT = HOME / "runs"
 MODEL_ROOT = HOME / "models"
 # Local folders outside the home from which base models may be named, by the operator only.

@@ -1,9 +1,40 @@
-"""Datasets (live selections) and snapshots (frozen files)."""
+"""Datasets (live selections), the rules that they share, and snapshots (frozen files)."""
 
 from django.db import models
 from django.db.models import Q
 
 from annotation.models import User, Workspace
+
+
+class Ruleset(models.Model):
+    """Rules under a name, for the datasets of one kind that share them."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="rulesets")
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=10)
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="ruleset_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RulesetVersion(models.Model):
+    """What a ruleset said at one time. It never changes; an edit makes the next number."""
+
+    ruleset = models.ForeignKey(Ruleset, on_delete=models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    rules = models.JSONField()  # as Dataset.selection, without what rules.OWN names
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["ruleset", "number"], name="ruleset_number")]
+
+    def __str__(self) -> str:
+        return f"{self.ruleset.name} v{self.number}"
 
 
 class Dataset(models.Model):
@@ -21,6 +52,10 @@ class Dataset(models.Model):
     kind = models.CharField(max_length=10, choices=Kind)
     # exports.selection.Selection as JSON: projects by slug, stages, rules.
     selection = models.JSONField(default=dict)
+    # The shared rules that it follows, at one version; `selection` holds them in full.
+    follows = models.ForeignKey(
+        RulesetVersion, null=True, on_delete=models.SET_NULL, related_name="datasets"
+    )
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created = models.DateTimeField(auto_now_add=True)
 
@@ -39,6 +74,25 @@ class Dataset(models.Model):
         return self.name
 
 
+class Benchmark(models.Model):
+    """Texts that no training row may hold: an uploaded test set, for the contamination rule."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="benchmarks")
+    name = models.CharField(max_length=100)
+    filename = models.CharField(max_length=255, blank=True)
+    path = models.CharField(max_length=500)  # its texts, a JSON string a line
+    texts = models.PositiveIntegerField(default=0)
+    sha256 = models.CharField(max_length=64)  # of that file: the rules' result hangs on it
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="benchmark_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Preview(models.Model):
     """What a dataset's selection gives, as last computed; stale when the key no longer fits."""
 
@@ -47,6 +101,8 @@ class Preview(models.Model):
     state = models.CharField(max_length=10, default="queued")  # queued, running, done, failed
     result = models.JSONField(default=dict)
     reason = models.TextField(blank=True)
+    progress = models.PositiveSmallIntegerField(default=0)  # per cent
+    look = models.CharField(max_length=500, blank=True)  # directory of looks.py, once done
     started = models.DateTimeField(null=True)
     computed = models.DateTimeField(null=True)
 
@@ -75,6 +131,11 @@ class Snapshot(models.Model):
     )  # e.g. {"longer_wins": {"share", "low", "high", "pairs"}}
     progress = models.PositiveIntegerField(default=0)
     heartbeat = models.DateTimeField(null=True)
+    # What people say of it afterwards. Nothing of this stands in its files.
+    tags = models.JSONField(default=list)
+    note = models.TextField(blank=True)
+    signed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    signed = models.DateTimeField(null=True)
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created = models.DateTimeField(auto_now_add=True)
     finished = models.DateTimeField(null=True)

@@ -1,6 +1,6 @@
 """The nouns and their constraints; one file per family of nouns."""
 
-from annotation.models.imports import Import
+from annotation.models.imports import ColumnMapping, Import
 from annotation.models.leading import Action, Activity, Erasure, Measurement
 from annotation.models.people import ApiToken, Invitation, Membership, Role, User, Workspace
 from annotation.models.projects import GuidelineReading, GuidelineVersion, Project
@@ -14,6 +14,7 @@ __all__ = [
     "Activity",
     "Adjudication",
     "ApiToken",
+    "ColumnMapping",
     "Comment",
     "Erasure",
     "Gold",

@@ -24,10 +24,16 @@ class Import(models.Model):
     layout = models.CharField(max_length=40, blank=True)
     mapping = models.JSONField(default=dict)
     skip_bad = models.BooleanField(default=False)
+    # Of what the file holds: carried into the card of every snapshot that its rows reach.
+    licence = models.CharField(max_length=100, blank=True)
+    homepage = models.CharField(max_length=500, blank=True)
     state = models.CharField(max_length=12, choices=State, default=State.PREVIEWED)
     reason = models.TextField(blank=True)
     rows_done = models.PositiveIntegerField(default=0)
-    rows_total = models.PositiveIntegerField(null=True)
+    rows_total = models.PositiveIntegerField(null=True)  # known once all of it is read
+    # How far the file is read, of its size on disk.
+    bytes_done = models.PositiveBigIntegerField(default=0)
+    bytes_total = models.PositiveBigIntegerField(null=True)
     # The report, in the shape that `import_prompts --report` writes.
     report = models.JSONField(default=dict)
     heartbeat = models.DateTimeField(null=True)
@@ -40,3 +46,21 @@ class Import(models.Model):
     @property
     def workspace(self) -> Workspace:
         return self.project.workspace
+
+
+class ColumnMapping(models.Model):
+    """Which columns of a file hold what, kept under a name for the next file of its kind."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="mappings")
+    name = models.CharField(max_length=100)
+    mapping = models.JSONField()  # {field: column}, as layouts.mapping takes it
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "name"], name="column_mapping_name")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
