@@ -34,6 +34,7 @@ class Reply:
 
     text: str
     pk: int = 0
+    corrects: "Reply | None" = None
 
     @property
     def key(self) -> Key:
@@ -134,7 +135,8 @@ def _responses(import_row: Import, work: Work) -> Iterator[tuple[Any, ...]]:
     for reply, place, answer, origin, mark in work.replies:
         yield (
             (reply.pk, place.pk, answer.text, origin, None, answer.author_name)
-            + (None, None, None, mark, as_json(answer.metadata), batch, now)
+            + (reply.corrects.pk if reply.corrects else None, None, None)
+            + (mark, as_json(answer.metadata), batch, now)
         )
 
 

@@ -201,7 +201,10 @@ class Batch(AbstractContextManager["Batch"]):
                 verdict = "imported"
             targets[number] = target
             before = len(work.replies) + len(work.items)
-            replies.append([self._reply(target, answer, work) for answer in record.answers])
+            mine: list[Reply] = []
+            for answer in record.answers:
+                mine.append(self._reply(target, answer, mine, work))
+            replies.append(mine)
             if record.rankings:
                 self._rank(target, record, replies[-1], work)
             if verdict == "unchanged" and len(work.replies) + len(work.items) > before:
@@ -273,14 +276,15 @@ class Batch(AbstractContextManager["Batch"]):
         self._by_fingerprint.setdefault(place.fingerprint, place)
         return place
 
-    def _reply(self, target: Place, answer: Answer, work: Work) -> Reply:
+    def _reply(self, target: Place, answer: Answer, before: Sequence[Reply], work: Work) -> Reply:
         """The equal answer of the same origin that is there, else a new one."""
         origin, mark = answer.origin or self.origin, text_fingerprint(answer.text)
         twins = target.replies.setdefault((origin, mark), [])
         for twin in twins:
             if same_answer(twin.text, answer.text):
                 return twin
-        reply = Reply(answer.text)
+        corrected = None if answer.corrects is None else before[answer.corrects]
+        reply = Reply(answer.text, corrects=corrected)
         twins.append(reply)
         work.replies.append((reply, target, answer, origin, mark))
         return reply

@@ -22,12 +22,15 @@ Note = Callable[[str], None]
 
 @dataclass(slots=True)
 class Answer:
-    """`origin` empty: as the caller of the importer says ("imported" for files)."""
+    """`origin` empty: as the caller of the importer says ("imported" for files).
+
+    `corrects`: the place of another answer of the record, before this one, that it corrects."""
 
     text: str
     author_name: str = ""
     origin: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
+    corrects: int | None = None
 
 
 @dataclass(slots=True)
@@ -126,6 +129,8 @@ def _check_answers(record: Record) -> None:
             raise Refused(f"answer {number} is empty")
         if len(answer.author_name) > ID_LENGTH:
             raise Refused(f"the author's name of answer {number} is over {ID_LENGTH} characters")
+        if answer.corrects is not None and not 0 <= answer.corrects < number - 1:
+            raise Refused(f"answer {number} corrects an answer that does not stand before it")
 
 
 def _check_rankings(record: Record) -> None:
