@@ -2,6 +2,7 @@
 
 import string
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, NotRequired, TypedDict
 
 import pyarrow as pa
@@ -34,17 +35,46 @@ class PromptsRow(TypedDict):
     prompt: list[Message]
 
 
-# kind -> (what it is for, the row). unpaired, text and labels are nouns of the model, not yet here.
+class UnpairedRow(TypedDict):
+    """A thumb: `label` says whether the completion is good."""
+
+    prompt: list[Message]
+    completion: list[Message]
+    label: bool
+
+
+class TextRow(TypedDict):
+    """A document to be learnt as it is."""
+
+    text: str
+
+
+class LabelsRow(TypedDict):
+    """A text and what it is."""
+
+    text: str
+    label: str
+
+
+# kind -> (what it is for, the row)
 KINDS: dict[str, tuple[str, type]] = {
     "sft": ("answers to learn from (SFT)", SFTRow),
     "preference": ("better and worse answers (reward model, DPO)", PreferenceRow),
+    "unpaired": ("answers with a thumb up or down (KTO)", UnpairedRow),
     "prompts": ("prompts alone (PPO and other online RL)", PromptsRow),
+    "text": ("documents (pre-training)", TextRow),
+    "labels": ("texts with a label (classification)", LabelsRow),
 }
+# The columns that hold an answer to a prompt; a kind of PLAIN has texts and no prompt.
 ANSWERS: dict[str, tuple[str, ...]] = {
     "sft": ("completion",),
     "preference": ("chosen", "rejected"),
+    "unpaired": ("completion",),
     "prompts": (),
+    "text": (),
+    "labels": (),
 }
+PLAIN: dict[str, tuple[str, ...]] = {"text": ("text",), "labels": ("text", "label")}
 # The user's turn of a prompt that has a context. In the `instruction` template it reads
 # ### Instruction / ### Context / ### Response.
 PROMPT_TEMPLATE = "{prompt}\n\n### Context:\n{context}"
@@ -56,7 +86,11 @@ def schema(kind: str, *, margin: bool = False) -> pa.Schema:
     """The Parquet columns of a kind. Raises ValueError for a kind without rows."""
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is none of {', '.join(KINDS)}")
+    if kind in PLAIN:
+        return pa.schema([(name, pa.string()) for name in PLAIN[kind]])
     columns = [("prompt", _MESSAGES), *((name, _MESSAGES) for name in ANSWERS[kind])]
+    if kind == "unpaired":
+        columns.append(("label", pa.bool_()))
     if margin and kind == "preference":
         columns.append(("margin", pa.float64()))
     return pa.schema(columns)
@@ -119,15 +153,55 @@ def prompts(prompt: list[Message]) -> PromptsRow:
     return PromptsRow(prompt=prompt)
 
 
+def unpaired(prompt: list[Message], text: str, label: bool) -> UnpairedRow:
+    return UnpairedRow(prompt=prompt, completion=answer(text), label=label)
+
+
+def document(text: str) -> TextRow:
+    return TextRow(text=text)
+
+
+def labels(text: str, label: str) -> LabelsRow:
+    return LabelsRow(text=text, label=label)
+
+
+def table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """The rows as columns. Several times as quick as `Table.from_pylist`: conversations are laid
+    out turn by turn once, and not looked at row by row."""
+    columns: list[pa.Array] = []
+    for column in schema:
+        values = [row.get(column.name) for row in rows]
+        if column.type != _MESSAGES:
+            columns.append(pa.array(values, column.type))
+            continue
+        turns = [turn for value in values for turn in value or ()]
+        ends = accumulate((len(value or ()) for value in values), initial=0)
+        flat = pa.StructArray.from_arrays(
+            [
+                pa.array([turn["role"] for turn in turns], pa.string()),
+                pa.array([turn["content"] for turn in turns], pa.string()),
+            ],
+            fields=list(_MESSAGES.value_type),
+        )
+        columns.append(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), flat, type=_MESSAGES))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
 def flat_columns(kind: str, *, margin: bool = False) -> list[str]:
     """The columns of a kind as a table of plain cells (CSV)."""
+    if kind in PLAIN:
+        return ["split", *PLAIN[kind]]
     columns = ["split", "system", "history", "prompt", *ANSWERS[kind]]
+    if kind == "unpaired":
+        return [*columns, "label"]
     return [*columns, "margin"] if margin and kind == "preference" else columns
 
 
 def flat(kind: str, row: Mapping[str, Any], dump: Any) -> dict[str, Any]:
     """A row as plain cells: the system turn, the turns before as JSON (`dump`), the question, and
     the text of each answer."""
+    if kind in PLAIN:
+        return {name: row[name] for name in PLAIN[kind]}
     turns: Sequence[Mapping[str, str]] = row["prompt"]
     system = turns[0]["content"] if turns and turns[0]["role"] == "system" else ""
     if system:
@@ -139,6 +213,7 @@ def flat(kind: str, row: Mapping[str, Any], dump: Any) -> dict[str, Any]:
     }
     for name in ANSWERS[kind]:
         cells[name] = row[name][0]["content"]
-    if "margin" in row:
-        cells["margin"] = row["margin"]
+    for name in ("label", "margin"):
+        if name in row:
+            cells[name] = row[name]
     return cells

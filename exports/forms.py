@@ -6,10 +6,11 @@ from typing import Any
 from django import forms
 
 from annotation.models import Stage, Workspace
+from exports.choices import ANSWER_CLASSES, MARGINS
 from exports.formats import KINDS
 from exports.models import Dataset
 from exports.preferences import MODES
-from exports.rules import ANSWER_CLASSES, FIELDS, MARGINS, Selection, SelectionError, to_json
+from exports.rules import FIELDS, Selection, SelectionError, to_json
 
 GROUPS: list[tuple[str, list[str]]] = [
     ("", ["name", "kind", "projects"]),

@@ -6,9 +6,9 @@ from typing import Any
 
 from exports.figures import describe
 from exports.models import Dataset
-from exports.rows import DUPLICATE, Answer, Candidate, Ranked
 from exports.selection import Selection, select
 from exports.shelf import Shelf
+from exports.work import DUPLICATE, Answer, Candidate, Ranked
 
 Beat = Callable[[int], None]
 

@@ -5,87 +5,22 @@ stages, late, withdrawn or unfinished work) never gets here.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
-from uuid import UUID
 
-from annotation.text import normalise, root_key
+from annotation.text import normalise
 from exports import formats, preferences
-from exports.rules import ANSWER_CLASSES, Selection
-from exports.splits import split
-
-DUPLICATE = "exact duplicate of another row"
-OTHER_CHOSEN = "another answer was chosen"  # by the lead, who decided the item
-OTHER_SPLIT = "the corrected prompt belongs to another split"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A live response. `messages`, `system`, `context`: the correction's own, where it has them."""
-
-    id: int
-    text: str
-    origin: str
-    corrects: int | None = None
-    in_scope: bool = True
-    submission: int | None = None
-    annotator: str = ""
-    guidelines: int | None = None
-    messages: list[dict[str, Any]] | None = None
-    system: str | None = None
-    context: str | None = None
-    passed_over: bool = False  # a lead decided its item otherwise
-
-    @property
-    def kind(self) -> str:
-        """A key of ANSWER_CLASSES."""
-        if self.corrects is not None:
-            return "corrected"
-        return {"human": "written"}.get(self.origin, self.origin)
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """A ranking in scope."""
-
-    order: list[list[int]]
-    submission: int | None  # none for a lead's own decision
-    annotator: str
-    strength: int | None = None
-    guidelines: int | None = None
-    all_bad: bool = False
-
-
-@dataclass(slots=True)
-class Work:
-    """A prompt with what hangs on it."""
-
-    project: str
-    project_uuid: UUID
-    id: int
-    external_id: str
-    messages: list[dict[str, Any]]
-    root_key: str
-    system: str = ""
-    context: str = ""
-    tools: Any = None
-    retired: bool = False
-    answers: list[Answer] = field(default_factory=list)
-    rankings: list[Ranked] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Candidate:
-    """A row, or (with a reason) what would have been one. Lengths are characters of the answer."""
-
-    work: Work
-    reason: str = ""
-    row: Any = None
-    split: str = ""
-    length: int = 0
-    other: int | None = None  # preference: the rejected answer's
-    answers: list[Answer] = field(default_factory=list)
-    rankings: list[Ranked] = field(default_factory=list)
+from exports.rules import Selection
+from exports.work import (
+    OTHER_CHOSEN,
+    Answer,
+    Candidate,
+    Ranked,
+    Work,
+    class_of,
+    place,
+    prompt_of,
+    unfit,
+    unfit_text,
+)
 
 
 def candidates(kind: str, work: Work, selection: Selection, salt: str) -> Iterator[Candidate]:
@@ -105,7 +40,7 @@ def _sft(work: Work, selection: Selection, salt: str) -> Iterator[Candidate]:
     for answer in scope:
         found = Candidate(work, length=len(answer.text), answers=[answer])
         if answer.kind not in wanted:
-            found.reason = f"answers {ANSWER_CLASSES[answer.kind].split(' (')[0]} are not selected"
+            found.reason = f"answers {class_of(answer)} are not selected"
         elif answer.passed_over:
             found.reason = OTHER_CHOSEN
         elif answer.id in corrected:
@@ -117,10 +52,10 @@ def _sft(work: Work, selection: Selection, salt: str) -> Iterator[Candidate]:
         elif answer.id in bad:
             found.reason = "the best ranked, but judged bad"
         else:
-            found.reason = _unfit(work, answer) or _unfit_text(selection, answer.text)
+            found.reason = unfit(work, answer) or unfit_text(selection, answer.text)
         if not found.reason:
-            found.row = formats.sft(_prompt(work, selection, answer), answer.text)
-            _place(found, selection, salt, answer)
+            found.row = formats.sft(prompt_of(work, selection, answer), answer.text)
+            place(found, selection, salt, answer)
         yield found
 
 
@@ -175,24 +110,24 @@ def _pair(
         rankings=rankings,
     )
     if not found.reason:
-        found.reason = _unfit(work, correction)
+        found.reason = unfit(work, correction)
     if not found.reason and normalise(chosen.text) == normalise(rejected.text):
         found.reason = "both answers are the same"
     if not found.reason:
-        found.reason = _unfit_text(selection, chosen.text) or _unfit_text(selection, rejected.text)
+        found.reason = unfit_text(selection, chosen.text) or unfit_text(selection, rejected.text)
     if not found.reason:
-        prompt = _prompt(work, selection, correction)
+        prompt = prompt_of(work, selection, correction)
         found.row = formats.preference(prompt, chosen.text, rejected.text, margin)
-        _place(found, selection, salt, correction)
+        place(found, selection, salt, correction)
     return found
 
 
 def _prompts(work: Work, selection: Selection, salt: str) -> Iterator[Candidate]:
-    found = Candidate(work, _unfit(work, None))
+    found = Candidate(work, unfit(work, None))
     if not found.reason:
-        found.row = formats.prompts(_prompt(work, selection, None))
+        found.row = formats.prompts(prompt_of(work, selection, None))
         found.length = len(found.row["prompt"][-1]["content"])
-        _place(found, selection, salt, None)
+        place(found, selection, salt, None)
     yield found
 
 
@@ -201,55 +136,3 @@ def _votes(work: Work) -> list[preferences.Vote]:
         preferences.Vote(r.order, r.strength, place, r.all_bad)
         for place, r in enumerate(work.rankings)
     ]
-
-
-def _messages(work: Work, answer: Answer | None) -> list[dict[str, Any]]:
-    """The prompt's turns; a correction's own where it has them."""
-    own = answer.messages if answer is not None else None
-    return work.messages if own is None else own
-
-
-def _unfit(work: Work, answer: Answer | None) -> str:
-    """Why the prompt gives no row of any kind, or nothing."""
-    if work.retired:
-        return "the prompt is retired"
-    messages = _messages(work, answer)
-    if not messages:
-        return "a document, not a prompt"
-    if work.tools or any(m.get("tool_calls") or m.get("role") == "tool" for m in messages):
-        return "uses tools, which these rows cannot carry"
-    if not all(isinstance(m.get("content"), str) for m in messages):
-        return "a turn is not plain text"
-    if messages[-1]["role"] != "user":
-        return "does not end with the user's turn"
-    if not messages[-1]["content"].strip():
-        return "the prompt is empty"
-    return ""
-
-
-def _unfit_text(selection: Selection, text: str) -> str:
-    if not text.strip():
-        return "the answer is empty"
-    if len(text) < selection.min_length:
-        return f"shorter than {selection.min_length} characters"
-    return ""
-
-
-def _prompt(work: Work, selection: Selection, answer: Answer | None) -> list[formats.Message]:
-    own = answer or Answer(0, "", "")
-    return formats.conversation(
-        _messages(work, answer),
-        work.system if own.system is None else own.system,
-        work.context if own.context is None else own.context,
-        selection.prompt_template,
-    )
-
-
-def _place(found: Candidate, selection: Selection, salt: str, answer: Answer | None) -> None:
-    """The row's split; a corrected prompt that belongs elsewhere would leak, so it is dropped."""
-    shares = selection.test / 100, selection.validation / 100
-    found.split = split(found.work.root_key, salt, *shares)
-    if answer is not None and answer.messages is not None:
-        own = root_key(answer.messages)
-        if split(own, salt, *shares) != found.split:
-            found.reason, found.row = OTHER_SPLIT, None

@@ -24,8 +24,9 @@ from annotation.models import (
     Workspace,
 )
 from exports.models import Dataset
-from exports.rows import Answer, Candidate, Ranked, Work, candidates
+from exports.rows import candidates
 from exports.rules import Selection, SelectionError, check_kind, parse, to_json
+from exports.work import Answer, Candidate, Ranked, Work
 
 CHUNK = 500
 

@@ -10,8 +10,8 @@ from uuid import UUID, uuid5
 
 import orjson
 
-from exports.rows import Candidate
 from exports.splits import SPLITS
+from exports.work import Candidate
 
 _TABLE = """
 PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;
