@@ -3,7 +3,7 @@
 `recognise` tells the layout by the columns; `converter` gives the function that turns a row into
 records, and raises Refused with the reason for a row that makes none."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +18,7 @@ from annotation.layouts.comparisons import (
     fits_pandalm,
     fits_ranked,
 )
-from annotation.layouts.fields import Row
+from annotation.layouts.fields import Found, Row
 from annotation.layouts.instructions import (
     convert_conversation,
     convert_instruction,
@@ -30,9 +30,14 @@ from annotation.layouts.instructions import (
 from annotation.layouts.mapping import check_mapping, convert_mapped
 from annotation.records import Note, Record
 
-__all__ = ["LAYOUTS", "Layout", "check_mapping", "converter", "recognise"]
+__all__ = ["LAYOUTS", "Layout", "check_mapping", "converter", "gatherer", "recognise"]
 
 Convert = Callable[[Row, Note], list[Record]]
+# Of rows that belong together: the rows, how to note, and after how many rows they were cut off.
+Gather = Callable[
+    [Iterable[Found], Callable[[int | None, str], None], int | None],
+    Iterator[tuple[int | None, "list[Record] | str"]],
+]
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Layout:
     title: str
     fits: Callable[[Row], bool]
     convert: Convert
+    gather: Gather | None = None  # instead of `convert`, where a prompt stands on several lines
 
 
 # From the most particular to the most general: of layouts that fit equally well, the first wins.
@@ -73,3 +79,8 @@ def converter(layout: str, mapping: Mapping[str, str]) -> Convert:
     if layout not in LAYOUTS:
         raise Refused(f"“{layout}” is no layout: use {', '.join(LAYOUTS)}, or map the columns.")
     return LAYOUTS[layout].convert
+
+
+def gatherer(layout: str) -> Gather | None:
+    """The function for all rows of a layout whose prompts stand on several lines; else none."""
+    return LAYOUTS[layout].gather if layout in LAYOUTS else None

@@ -8,6 +8,7 @@ from annotation.errors import Refused
 from annotation.records import Answer, Message, Note, Record, is_blank
 
 Row = Mapping[str, Any]
+Found = tuple[int, "dict[str, Any] | str"]  # a line, and its row or why it is none
 USER, ASSISTANT = "user", "assistant"
 ROLE_WORDS = {
     **dict.fromkeys(("human", "user", "prompter"), USER),
