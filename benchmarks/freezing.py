@@ -33,7 +33,7 @@ sys.path[0] = str(ROOT)
 NEAR = 80  # per cent, of the rule
 PEOPLE = 8
 CHUNK = 2_000
-SYLLABLES = "ka lo mi ren sta tu vel no ri pa den os ir ma qui bel tra sun hef zo".split()
+SYLLABLES = "ka lo mi ren sta tu vel no ri pa den os ir ma qui bel tra sun hef zo".split()  # noqa: SIM905
 
 
 class Texts:
