@@ -10,10 +10,12 @@ from typing import Any, BinaryIO, cast
 
 from django.core.files.storage import default_storage
 
+from annotation import folder_rows
+from annotation.folder_rows import FolderFile, FolderSource
 from annotation.layouts import converter, gatherer, recognise
 from annotation.layouts.fields import Found
 from annotation.models import Import
-from annotation.readers import ReadError, open_source
+from annotation.readers import ReadError, Source, open_source
 from annotation.records import Record, Refused, check
 
 SAMPLE = 50  # rows by which a layout is recognised
@@ -52,6 +54,8 @@ def opened(import_row: Import) -> Iterator[BinaryIO]:
     try:
         if Path(import_row.path).is_absolute():
             file = cast(BinaryIO, open(import_row.path, "rb"))  # noqa: SIM115
+        elif import_row.path.endswith(f"/{folder_rows.NAME}"):
+            file = cast(BinaryIO, FolderFile(import_row.path))
         else:
             file = cast(BinaryIO, default_storage.open(import_row.path, "rb"))
     except OSError as error:
@@ -60,11 +64,16 @@ def opened(import_row: Import) -> Iterator[BinaryIO]:
         yield file
 
 
+def source_of(file: BinaryIO) -> Source | FolderSource:
+    """The rows of what `opened` gave. Raises ReadError."""
+    return file.source() if isinstance(file, FolderFile) else open_source(file)
+
+
 def guess(file: BinaryIO) -> tuple[str, list[str]]:
     """(layout or nothing, the columns of the first row). Raises ReadError."""
     sample: list[dict[str, Any]] = []
     file.seek(0)
-    for number, (_, row) in enumerate(open_source(file).rows()):
+    for number, (_, row) in enumerate(source_of(file).rows()):
         if isinstance(row, dict):
             sample.append(row)
         if len(sample) == SAMPLE or number >= PREVIEW_ROWS:
@@ -85,15 +94,16 @@ def parsed(
     gather = None if import_row.mapping else gatherer(import_row.layout)
     convert = None if gather else converter(import_row.layout, import_row.mapping)
     with opened(import_row) as file:
-        source = open_source(file)
+        source = source_of(file)
         rows = source.rows()
         if reached is not None:
             rows = _watched(rows, file, reached)
         if gather is not None:
-            yield from gather(islice(rows, first), note, first)
+            found = gather(islice(rows, first), note, first)
         else:
             assert convert is not None
-            yield from _one_by_one(islice(rows, first), convert, note)
+            found = _one_by_one(islice(rows, first), convert, note)
+        yield from source.labelled(found) if isinstance(source, FolderSource) else found
         for where, text in source.notes:
             note(where, text)
 
