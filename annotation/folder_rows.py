@@ -169,14 +169,3 @@ def _arrow(stream: BinaryIO) -> Iterator[dict[str, Any]]:
     except (pyarrow.ArrowException, OSError) as error:
         reason = str(error).split("\n")[0][:200]
         raise ReadError(f"The Arrow file is not whole or not readable ({reason}).") from None
-
-
-def drop(path: str) -> None:
-    """Delete what was downloaded for an import; a directory of the server's is not ours."""
-    try:
-        files = FolderFile(path).files
-    except OSError:  # it is gone already
-        return
-    for file in files:
-        if file.at:
-            default_storage.delete(file.at)

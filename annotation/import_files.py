@@ -15,12 +15,14 @@ __all__ = [
     "TakeNote",
     "display_name",
     "drop",
+    "drop_files",
     "guess",
     "no_layout",
     "opened",
     "parsed",
     "preview",
     "store",
+    "wanted_path",
 ]
 
 
@@ -30,12 +32,29 @@ def store(import_row: Import, upload: Any) -> str:
     return default_storage.save(f"imports/{import_row.pk}/{name}", upload)
 
 
+def wanted_path(import_row: Import) -> str:
+    """Where the list of what is to be downloaded lies."""
+    return f"imports/{import_row.pk}/wanted.json"
+
+
 def drop(import_row: Import) -> None:
     """Delete the upload, or what was downloaded; files that a command named are not ours."""
     if import_row.path and not Path(import_row.path).is_absolute():
-        if import_row.path.endswith(f"/{folder_rows.NAME}"):
-            folder_rows.drop(import_row.path)
         default_storage.delete(import_row.path)
+    if import_row.source.startswith("hub:"):
+        default_storage.delete(wanted_path(import_row))
+        drop_files(import_row)
+
+
+def drop_files(import_row: Import) -> None:
+    """Delete what was downloaded so far."""
+    folder = f"imports/{import_row.pk}/files"
+    try:
+        names = default_storage.listdir(folder)[1]
+    except OSError:  # nothing came
+        return
+    for name in names:
+        default_storage.delete(f"{folder}/{name}")
 
 
 def display_name(name: str) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import shared_task
 
-from annotation import importing, measuring
+from annotation import fetching, importing, measuring
 from annotation.models import Import, Measurement
 
 
@@ -14,6 +14,14 @@ def run_import(pk: int) -> None:
     import_row = Import.objects.filter(pk=pk).first()
     if import_row is not None:
         importing.run(import_row)
+
+
+@shared_task(name=fetching.TASK)
+def fetch_import(pk: int) -> None:
+    """Download an import's files; one that has them, or is gone, is left alone."""
+    import_row = Import.objects.filter(pk=pk).first()
+    if import_row is not None:
+        fetching.fetch(import_row)
 
 
 @shared_task(name=measuring.TASK)

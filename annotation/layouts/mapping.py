@@ -6,22 +6,26 @@ from typing import Any
 from annotation.errors import Refused
 from annotation.layouts.comparisons import convert_hh, last_turn, pair
 from annotation.layouts.fields import Row, answer, prompt_messages, text
-from annotation.records import Note, Record
+from annotation.records import Answer, Note, Record, same_answer
 
 FIELDS = ("prompt", "response", "context", "system", "chosen", "rejected", "external_id")
+NAMED = ("response.", "metadata.")  # a name of one's own follows: the answer's author, the key
 
 
 def check_mapping(mapping: Mapping[str, str]) -> None:
     """Raises Refused for a field that is none, and for a mapping without a prompt."""
     for name, column in mapping.items():
-        if name not in FIELDS and not (name.startswith("metadata.") and name != "metadata."):
+        if name not in FIELDS and not any(name.startswith(f) and name != f for f in NAMED):
             raise Refused(
-                f"“{name}” is no field: map {', '.join(FIELDS)} or metadata.NAME to a column."
+                f"“{name}” is no field: map {', '.join(FIELDS)}, response.NAME or metadata.NAME to "
+                "a column."
             )
-        if not column.strip():
+        if not isinstance(column, str) or not column.strip():
             raise Refused(f"The field “{name}” is mapped to no column.")
     if ("chosen" in mapping) != ("rejected" in mapping):
         raise Refused("Map chosen and rejected together: a pair needs both.")
+    if "chosen" in mapping and any(name.split(".")[0] == "response" for name in mapping):
+        raise Refused("Map a response, or chosen and rejected: a row is one or the other.")
     if "prompt" not in mapping and "chosen" not in mapping:
         raise Refused("Map the prompt to a column, or chosen and rejected to whole dialogues.")
 
@@ -52,10 +56,25 @@ def convert_mapped(mapping: Mapping[str, str], row: Row, note: Note) -> list[Rec
             system=system,
             external_id=str(known.get("external_id", "")).strip(),
             metadata=metadata,
-            answers=answer(_value(mapping, row, "response"), "the response", note),
+            answers=_answers(mapping, row, note),
         )
     record.context = text(_value(mapping, row, "context"), "context", note)
     return [record]
+
+
+def _answers(mapping: Mapping[str, str], row: Row, note: Note) -> list[Answer]:
+    """The response, and one answer of each response.NAME, written by NAME; equal ones once."""
+    found = answer(_value(mapping, row, "response"), "the response", note)
+    for name in mapping:
+        if name.startswith("response."):
+            author = name.removeprefix("response.")
+            for one in answer(_value(mapping, row, name), f"the response “{author}”", note):
+                if any(same_answer(one.text, other.text) for other in found):
+                    note(f"the response “{author}” says the same as another one: taken once")
+                    continue
+                one.author_name = author
+                found.append(one)
+    return found
 
 
 def _value(mapping: Mapping[str, str], row: Row, name: str) -> Any:
