@@ -14,7 +14,10 @@ SAME = 1e-6  # labels whose probabilities are nearer to each other are a tie
 
 
 def dawid_skene(
-    units: Sequence[Mapping[Any, Any]], labels: Sequence[Any] | None = None, rounds: int = ROUNDS
+    units: Sequence[Mapping[Any, Any]],
+    labels: Sequence[Any] | None = None,
+    rounds: int = ROUNDS,
+    many: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """The likeliest label of each unit {rater: label}, given how reliable each rater turns out.
 
@@ -25,8 +28,9 @@ def dawid_skene(
     "log_likelihood"}.
 
     It begins with each unit's shares of votes and goes on until nothing changes, `rounds` at most.
-    `labels`: only these values count. Source: Dawid and Skene (1979), without smoothing."""
-    told = _Told.of(units, labels)
+    `labels`: only these values count. `many`: how often there is such a unit, once each without it.
+    Source: Dawid and Skene (1979), without smoothing."""
+    told = _Told.of(units, labels, many)
     if not len(told.said):
         nothing = _Fit(np.zeros((0, 0)), np.zeros(0), np.zeros((0, 0, 0)), 0.0)
         return _result(told, nothing, 0, True)
@@ -56,7 +60,12 @@ class _Told:
     starts: Whole
 
     @classmethod
-    def of(cls, units: Sequence[Mapping[Any, Any]], labels: Sequence[Any] | None) -> "_Told":
+    def of(
+        cls,
+        units: Sequence[Mapping[Any, Any]],
+        labels: Sequence[Any] | None,
+        times: Sequence[int] | None = None,
+    ) -> "_Told":
         if labels is None:
             labels = [*dict.fromkeys(v for unit in units for v in unit.values() if is_given(v))]
         place = {label: number for number, label in enumerate(labels)}
@@ -72,7 +81,9 @@ class _Told:
             kinds.append(found.setdefault(tuple(sorted(ratings)), len(found)) if ratings else None)
         told = [(kind, *rating) for ratings, kind in found.items() for rating in ratings]
         kind_of, rater_of, said = np.array(told, np.int64).reshape(-1, 3).T
-        many = np.bincount([kind for kind in kinds if kind is not None], minlength=len(found))
+        rated = [place for place, kind in enumerate(kinds) if kind is not None]
+        weights = None if times is None else [times[place] for place in rated]
+        many = np.bincount([kinds[place] or 0 for place in rated], weights, len(found))
         starts = np.searchsorted(kind_of, np.arange(len(found)))
         return cls([*labels], [*raters], kinds, many.astype(float), kind_of, rater_of, said, starts)
 

@@ -247,19 +247,23 @@ def _orders(votes: Iterable[Vote], how: str) -> Iterator[list[list[int]]]:
             yield bradley_terry(within)["order"]
 
 
-def best(
+def scores(
     votes: Sequence[Vote], *, how: str = "majority", weights: Weights | None = None
-) -> set[int]:
-    """The answers that win most of their pairs, less those that they lose; empty without votes."""
-    score: dict[int, int] = {}
-    for vote in votes:
-        for place in vote.order:
-            for answer in place:
-                score.setdefault(answer, 0)
+) -> dict[int, int]:
+    """Of each answer the pairs that it wins, less those that it loses."""
+    score = {answer: 0 for vote in votes for group in vote.order for answer in group}
     for pair in unify(votes, how=how, weights=weights):
         if not pair.reason:
             score[pair.chosen] += 1
             score[pair.rejected] -= 1
+    return score
+
+
+def best(
+    votes: Sequence[Vote], *, how: str = "majority", weights: Weights | None = None
+) -> set[int]:
+    """The answers that win most of their pairs, less those that they lose; empty without votes."""
+    score = scores(votes, how=how, weights=weights)
     highest = max(score.values(), default=0)
     return {answer for answer, points in score.items() if points == highest}
 
