@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from annotation.errors import Refused
+from annotation.layouts.answer_columns import convert_answer_columns, fits_answer_columns
+from annotation.layouts.argilla import convert_records, convert_table, fits_records, fits_table
 from annotation.layouts.comparisons import (
     convert_hh,
     convert_pairs,
@@ -18,6 +20,8 @@ from annotation.layouts.comparisons import (
     fits_pandalm,
     fits_ranked,
 )
+from annotation.layouts.curated import convert_curated, fits_curated
+from annotation.layouts.documents import convert_document, fits_document
 from annotation.layouts.fields import Found, Row
 from annotation.layouts.instructions import (
     convert_conversation,
@@ -27,7 +31,27 @@ from annotation.layouts.instructions import (
     fits_messages,
     fits_sharegpt,
 )
+from annotation.layouts.judged import (
+    convert_llmbar,
+    convert_scored,
+    convert_thumb,
+    fits_llmbar,
+    fits_scored,
+    fits_thumb,
+)
 from annotation.layouts.mapping import check_mapping, convert_mapped
+from annotation.layouts.messages_of_trees import (
+    convert_message,
+    fits_messages_of_trees,
+    gather_trees,
+)
+from annotation.layouts.tasks import (
+    convert_instances,
+    convert_pubmedqa,
+    fits_instances,
+    fits_pubmedqa,
+)
+from annotation.layouts.trees import convert_tree, fits_tree
 from annotation.records import Note, Record
 
 __all__ = ["LAYOUTS", "Layout", "check_mapping", "converter", "gatherer", "recognise"]
@@ -50,16 +74,34 @@ class Layout:
 
 # From the most particular to the most general: of layouts that fit equally well, the first wins.
 LAYOUTS = {
+    "oasst_trees": Layout("OASST: nested trees", fits_tree, convert_tree),
+    "oasst_messages": Layout(
+        "OASST: a message a line", fits_messages_of_trees, convert_message, gather_trees
+    ),
+    "argilla": Layout("Argilla: records.to_json", fits_records, convert_records),
+    "argilla_table": Layout("Argilla: the table of to_datasets", fits_table, convert_table),
+    "curated_dolly": Layout("Argilla's curated Dolly", fits_curated, convert_curated),
+    "scored": Layout("GPT-4-LLM comparisons", fits_scored, convert_scored),
     "pandalm": Layout("PandaLM: two responses, three raters", fits_pandalm, convert_pandalm),
     "ranked": Layout("Ranked candidates", fits_ranked, convert_ranked),
     "hh": Layout("HH-RLHF: chosen and rejected dialogues", fits_hh, convert_hh),
     "pairs": Layout("Prompt, chosen, rejected", fits_pairs, convert_pairs),
+    "llmbar": Layout("LLMBar: two outputs and a label", fits_llmbar, convert_llmbar),
+    "answer_columns": Layout(
+        "Several answers to a prompt, a column each", fits_answer_columns, convert_answer_columns
+    ),
+    "thumbs": Layout("KTO: an answer and true or false", fits_thumb, convert_thumb),
+    "self_instruct": Layout(
+        "Self-instruct: tasks with instances", fits_instances, convert_instances
+    ),
+    "pubmedqa": Layout("PubMedQA", fits_pubmedqa, convert_pubmedqa),
     "sharegpt": Layout("ShareGPT conversations", fits_sharegpt, convert_conversation),
     "messages": Layout("OpenAI messages", fits_messages, convert_conversation),
     "dolly": Layout("Dolly: instruction, context, response", fits_dolly, convert_instruction),
     "instruction": Layout(
         "Instruction, input, response (Alpaca, GPTeacher)", fits_instruction, convert_instruction
     ),
+    "text": Layout("Documents: a text", fits_document, convert_document),
 }
 MAPPING = "mapping"
 

@@ -23,6 +23,7 @@ from annotation.layouts.instructions import PROMPTS
 from annotation.records import Answer, Message, Note, RankingIn, Record, same_answer
 
 MARK = re.compile(r"\n\n(Human|Assistant):")
+INSIDE = re.compile(r"(?:^|\n)[ \t]*(Human|Assistant):")
 TURNS = ("turns", "messages", "conversations")
 RATERS = ("annotator1", "annotator2", "annotator3")
 
@@ -42,6 +43,7 @@ def convert_hh(row: Row, note: Note) -> list[Record]:
     if chosen[:-1] != rejected[:-1]:
         raise Refused("chosen and rejected answer different prompts")
     note_order(chosen[:-1], note)
+    _note_marks([*chosen, rejected[-1]], note)
     messages = chosen[:-1]
     metadata = rest(row, ("chosen", "rejected"))
     return [pair(messages, "", chosen[-1]["content"], rejected[-1]["content"], row, metadata, note)]
@@ -67,6 +69,15 @@ def _dialogue(row: Row, name: str) -> list[Message]:
     return dialogue
 
 
+def _note_marks(dialogue: list[Message], note: Note) -> None:
+    """A mark without its blank line begins no turn: the text stays as it is."""
+    for number, message in enumerate(dialogue, 1):
+        if found := INSIDE.search(message["content"]):
+            which = "the rejected answer" if number == len(dialogue) else f"turn {number}"
+            note(f"the role mark “{found[1]}:” stands inside {which}; taken as text")
+            break
+
+
 def pair(
     messages: list[Message],
     system: str,
@@ -75,10 +86,14 @@ def pair(
     row: Row,
     metadata: dict[str, Any],
     note: Note,
+    names: Sequence[str] = ("chosen", "rejected"),
 ) -> Record:
-    answers = [must_answer(chosen, "chosen", note), must_answer(rejected, "rejected", note)]
+    """Two answers to a prompt, the better one first. Raises Refused for what cannot be compared."""
+    answers = [
+        must_answer(said, name, note) for said, name in zip((chosen, rejected), names, strict=True)
+    ]
     if same_answer(*answers):
-        raise Refused("chosen and rejected are the same answer")
+        raise Refused(f"{names[0]} and {names[1]} are the same answer")
     return Record(
         messages=messages,
         system=system,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from annotation.errors import Refused
+from annotation.layouts.tools import CALLS, RESULTS, call, tools
 from annotation.records import Answer, Message, Note, Record, is_blank
 
 Row = Mapping[str, Any]
@@ -14,7 +15,8 @@ ROLE_WORDS = {
     **dict.fromkeys(("human", "user", "prompter"), USER),
     **dict.fromkeys(("gpt", "assistant", "model", "bot"), ASSISTANT),
     **dict.fromkeys(("system", "developer"), "system"),
-    "tool": "tool",
+    **dict.fromkeys(("tool", *RESULTS), "tool"),
+    **dict.fromkeys(CALLS, ASSISTANT),
 }
 RATER = "imported"  # who ranked, where the file does not say
 # Each prompt of a conversation holds the turns so far: the square of them is stored.
@@ -95,7 +97,9 @@ def _turn(turn: Any, number: int) -> Message:
     role = ROLE_WORDS.get(str(word).strip().lower())
     if role is None:
         raise Refused(f"turn {number} has the role “{word}”, which is none of the known ones")
-    content = turn.get("content", turn.get("value", turn.get("text")))
+    content = _spoken(turn.get("content", turn.get("value", turn.get("text"))), number)
+    if str(word).strip().lower() in CALLS and (called := call(content)):
+        return called
     message: Message = {"role": role, "content": content}
     for extra in ("name", "tool_calls", "tool_call_id"):
         if turn.get(extra):
@@ -105,12 +109,41 @@ def _turn(turn: Any, number: int) -> Message:
     return message
 
 
+def _spoken(content: Any, number: int) -> Any:
+    """A turn's text, also where it comes in parts, as in OpenAI's messages."""
+    if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
+        return content
+    kinds = {str(part.get("type")) for part in content} - {"text"}
+    if kinds:
+        raise Refused(f"turn {number} holds what is no text ({', '.join(sorted(kinds))})")
+    return "\n".join(str(part.get("text") or "") for part in content)
+
+
+def tools_of(row: Row, note: Note) -> tuple[list[Any] | None, tuple[str, ...]]:
+    """(the tools that a conversation may call, the columns that were read for them)."""
+    name = first(row, ("tools", "functions"))
+    value = row.get(name)
+    if value in (None, "", [], "[]"):
+        return None, (name,)
+    found = tools(value)
+    if found is None:
+        note(f"{name} is no list of tools: it is kept as metadata")
+        return None, ()
+    return found, (name,)
+
+
 def conversation(
-    messages: list[Message], name: str, note: Note, external_id: str, metadata: dict[str, Any]
+    messages: list[Message],
+    name: str,
+    note: Note,
+    external_id: str,
+    metadata: dict[str, Any],
+    tools: list[Any] | None = None,
 ) -> list[Record]:
     """Every assistant turn is an answer to a prompt: the conversation so far.
 
-    A leading system turn is the system text. What ends with the user is a prompt to answer."""
+    A leading system turn is the system text. What ends with the user is a prompt to answer; a call
+    of a tool is a turn of the conversation and no answer."""
     if not messages:
         raise Refused(f"{name} is empty")
     system, messages = split_system(messages)
@@ -124,6 +157,7 @@ def conversation(
                 messages=so_far,
                 external_id=f"{external_id}#{number}" if external_id and records else external_id,
                 system=system,
+                tools=tools,
                 metadata=metadata,
                 answers=answers,
                 parent=(number - 2, 0) if records else None,
@@ -140,8 +174,11 @@ def conversation(
             raise Refused(f"turn {place + 1} is empty")
         add(messages[:place], answer(message["content"], "the last turn", note))
     if messages[-1]["role"] != ASSISTANT:
-        note("ends with the user's turn: a prompt without an answer")
+        who = "the user's turn" if messages[-1]["role"] == USER else "what a tool gave back"
+        note(f"ends with {who}: a prompt without an answer")
         add(messages, [])
+    elif messages[-1].get("tool_calls"):
+        note("ends with the call of a tool, which is no answer: it is left out")
     if not records:
         raise Refused(f"{name} holds no turn to answer")
     return records
@@ -157,8 +194,9 @@ def note_order(messages: list[Message], note: Note) -> None:
     if messages and messages[0]["role"] == ASSISTANT:
         note("the conversation begins with the assistant")
     for one, other in zip(messages, messages[1:], strict=False):
-        if one["role"] == other["role"] == USER:
-            note("two user turns in a row; both are kept")
+        if one["role"] == other["role"] in (USER, ASSISTANT) and not one.get("tool_calls"):
+            who = "user" if one["role"] == USER else "assistant"
+            note(f"two {who} turns in a row; both are kept")
             break
 
 

@@ -1,5 +1,7 @@
 """Instruction rows (Alpaca, GPTeacher, Dolly) and conversations (ShareGPT, OpenAI). Pure."""
 
+import re
+
 from annotation.layouts.fields import (
     Row,
     answer,
@@ -8,6 +10,7 @@ from annotation.layouts.fields import (
     identity,
     rest,
     text,
+    tools_of,
     turns,
 )
 from annotation.records import Message, Note, Record
@@ -16,6 +19,12 @@ PROMPTS = ("instruction", "prompt", "question")
 ANSWERS = ("response", "output", "completion", "answer")
 SYSTEMS = ("system", "system_prompt")
 CONVERSATIONS = ("conversations", "messages", "conversation")
+BEFORE = "Below is an instruction that describes a task"
+TEMPLATE = re.compile(
+    BEFORE + r"[^\n]*\n\n### Instruction:\n(.*?)"
+    r"(?:\n\n### (?:Input|Context):\n(.*?))?\n\n### Response:\s*",
+    re.DOTALL,
+)
 
 
 def fits_dolly(row: Row) -> bool:
@@ -33,13 +42,19 @@ def fits_instruction(row: Row) -> bool:
 def convert_instruction(row: Row, note: Note) -> list[Record]:
     """The input (Alpaca) or the context (Dolly) is the prompt's context."""
     prompt, spoken, system = first(row, PROMPTS), first(row, ANSWERS), first(row, SYSTEMS)
+    asked = text(row.get(prompt), prompt or "the prompt", note)
     given = [text(row.get(name), name, note) for name in ("input", "context")]
+    if template := TEMPLATE.fullmatch(asked):
+        asked, inner = template[1], template[2] or ""
+        given.append(inner)
+        note("the prompt stands in the Alpaca template, which was taken off")
+    rendered = "text" if str(row.get("text")).startswith(BEFORE) else ""
     record = Record(
-        messages=[{"role": "user", "content": text(row.get(prompt), prompt or "the prompt", note)}],
+        messages=[{"role": "user", "content": asked}],
         external_id=identity(row),
         system=text(row.get(system), system, note),
         context="\n\n".join(part for part in given if part.strip()),
-        metadata=rest(row, (prompt, spoken, system, "input", "context")),
+        metadata=rest(row, (prompt, spoken, system, rendered, "input", "context")),
         answers=answer(row.get(spoken), spoken, note),
     )
     return [record]
@@ -60,4 +75,6 @@ def convert_conversation(row: Row, note: Note) -> list[Record]:
     if (said := text(row.get(system), system, note)).strip():
         leading: Message = {"role": "system", "content": said}
         messages = [leading, *messages]
-    return conversation(messages, name, note, identity(row), rest(row, (name, system)))
+    tools, used = tools_of(row, note)
+    metadata = rest(row, (name, system, *used))
+    return conversation(messages, name, note, identity(row), metadata, tools)

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import orjson
 
 from annotation.readers.json_files import OF_ONE_ROW, Foreign, Found, read_document, read_jsonl
+from annotation.readers.plain_text import has_blank_lines, looks_like_table, read_text
 from annotation.readers.streams import (
     CHUNK,
     GZIP,
@@ -40,6 +41,7 @@ class Source:
         self.notes: list[tuple[int | None, str]] = []
         self._foreign = Foreign()
         self._packed: Gunzip | None = None
+        self._blocks = False  # of a plain text: blank lines divide the documents
         self._file = file
         self.format = self._look()
 
@@ -53,6 +55,9 @@ class Source:
                     f"The file has more than {self.limits.rows:,} rows: split it.", line
                 )
             yield line, row
+        if self.format == "text":
+            how = "with blank lines between them" if self._blocks else "one a line"
+            self.notes.append((None, f"read as plain text: {count:,} documents, {how}"))
         if self._foreign.count:
             self.notes.append((None, self._foreign.note()))
         if self._packed is not None and self._packed.note:
@@ -84,7 +89,9 @@ class Source:
                 raise ReadError(f"The file is larger than {in_words(self.limits.bytes)}: split it.")
             stream = io.BufferedReader(_Unclosed(self._file), CHUNK)
         self._stream = as_utf8(stream, self.notes)
-        return _text_format(self._stream, self.limits)
+        form = _text_format(self._stream)
+        self._blocks = form == "text" and has_blank_lines(self._stream.peek(CHUNK))
+        return form
 
     def _refuse_inside(self, head: bytes) -> None:
         if head.startswith(GZIP):
@@ -100,6 +107,8 @@ class Source:
             return read_document(self._stream, self.limits, self._foreign)
         if self.format == "csv":
             return read_csv(self._stream, self.limits, self._foreign)
+        if self.format == "text":
+            return read_text(self._stream, self.limits, self._foreign, self._blocks)
         return ((line, plain(row)) for line, row in read_parquet(self._file, self.limits))
 
 
@@ -131,15 +140,15 @@ def _test(file: BinaryIO, limits: Limits) -> None:
     file.seek(0)
 
 
-def _text_format(stream: io.BufferedReader, limits: Limits) -> str:
-    """jsonl, json or csv, by the first characters."""
+def _text_format(stream: io.BufferedReader) -> str:
+    """jsonl, json, csv or text, by the first characters."""
     head = stream.peek(CHUNK).lstrip()
     if not head:
         raise ReadError("The file holds nothing but white space.")
     if head.startswith(b"["):
         return "json"
     if not head.startswith(b"{"):
-        return "csv"
+        return "csv" if looks_like_table(head) else "text"
     first, _, rest = head.partition(b"\n")
     try:
         row = orjson.loads(first)

@@ -27,7 +27,7 @@ BATCH_BYTES = 512 * 1024**2
 def read_csv(stream: io.BufferedReader, limits: Limits, foreign: Foreign) -> Iterator[Found]:
     text = _text(stream, limits, foreign)
     first = next(text, "")
-    separator = max(SEPARATORS, key=lambda mark: _outside_quotes(first, mark))
+    separator = max(SEPARATORS, key=lambda mark: outside_quotes(first, mark))
     csv.field_size_limit(limits.row_bytes)
     reader = csv.reader(_again(first, text), delimiter=separator, strict=True)
     header: list[str] = []
@@ -71,7 +71,7 @@ def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
     yield from rest
 
 
-def _outside_quotes(line: str, mark: str) -> int:
+def outside_quotes(line: str, mark: str) -> int:
     return sum(part.count(mark) for part in line.split('"')[::2])
 
 
