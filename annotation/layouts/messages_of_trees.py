@@ -145,8 +145,12 @@ def _strays(root: Node, nodes: list[Node]) -> list[tuple[int | None, str]]:
             root.row.get("message_tree_id") if node is not root else None,
         ):
             continue
-        where = "begins one of its own" if node is root else f"its parent stands in “{root.name}”"
-        found.append((node.line, f"names the tree “{named}” and {where}: taken there"))
+        where = (
+            "has no parent: it begins a tree of its own"
+            if node is root
+            else f"its parent stands in “{root.name}”: taken there"
+        )
+        found.append((node.line, f"“{node.name}” names the tree “{named}” and {where}"))
     return found
 
 

@@ -9,7 +9,7 @@ from annotation.readers.json_files import Foreign, Found
 from annotation.readers.streams import CHUNK, Limits, from_cp1252, in_words, lines
 from annotation.readers.tables import SEPARATORS, outside_quotes
 
-BLANK_LINE = re.compile(rb"\S[^\n]*\n[ \t\r]*\n\s*\S")
+BLANK_LINE = re.compile(rb"\n[ \t\r]*\n")
 LOOKED_AT = 30  # records of a table
 SAME = 0.8  # of them have as many cells as the first
 # Names of columns by which a first line is a header, also where the lines below have other cells.
@@ -38,7 +38,7 @@ def looks_like_table(head: bytes) -> bool:
         return ". " not in first and len(first) < 200
     whole = text if len(head) < CHUNK else text[: text.rfind("\n")]
     counts = _counts(whole, mark)
-    return len(counts) > 1 and counts.count(len(cells)) >= SAME * len(counts)
+    return len(counts) > 1 and counts[0] > 1 and counts.count(counts[0]) >= SAME * len(counts)
 
 
 def _counts(text: str, mark: str) -> list[int]:
@@ -56,7 +56,7 @@ def _counts(text: str, mark: str) -> list[int]:
 
 
 def has_blank_lines(head: bytes) -> bool:
-    return bool(BLANK_LINE.search(head))
+    return bool(BLANK_LINE.search(head.strip()))
 
 
 def read_text(
