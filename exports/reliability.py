@@ -61,7 +61,7 @@ class Measured:
 
 
 def _share(part: float, whole: int) -> str:
-    return f"{part:.3g} of {whole:,}" if part < 1000 else f"{part:,.0f} of {whole:,}"
+    return f"{part:,.1f}".removesuffix(".0") + f" of {whole:,}"
 
 
 @dataclass

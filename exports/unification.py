@@ -13,6 +13,7 @@ from annotation.dawid_skene import SAME
 from exports.preferences import DISAGREE
 
 NOBODY = "nobody judged it"
+UNKNOWN = "by those who judged it nothing can be told"
 NO_WEIGHT = "those who judged it have no weight"
 Values = Mapping[str, Any]  # by annotator
 Weights = Mapping[str, float]  # by annotator; 1 where none is named
@@ -114,6 +115,8 @@ def labels(
 def _likeliest(chances: Mapping[Any, float], said: Values) -> tuple[Any, str]:
     if not said:
         return None, NOBODY
-    most = max(chances.values(), default=0)
+    if not chances:
+        return None, UNKNOWN
+    most = max(chances.values())
     leading = [label for label, chance in chances.items() if chance >= most - SAME]
     return (leading[0], "") if len(leading) == 1 else (None, DISAGREE)
