@@ -16,6 +16,7 @@ from annotation.layouts.fields import (
     note_order,
     prompt_messages,
     rest,
+    split_system,
     text,
     turns,
 )
@@ -24,6 +25,7 @@ from annotation.records import Answer, Message, Note, RankingIn, Record, same_an
 
 MARK = re.compile(r"\n\n(Human|Assistant):")
 INSIDE = re.compile(r"(?:^|\n)[ \t]*(Human|Assistant):")
+SIDES = ("chosen", "rejected")
 TURNS = ("turns", "messages", "conversations")
 RATERS = ("annotator1", "annotator2", "annotator3")
 
@@ -108,16 +110,37 @@ def pair(
 
 
 def fits_pairs(row: Row) -> bool:
-    return {"chosen", "rejected"} <= row.keys() and bool(first(row, (*PROMPTS, *TURNS)))
+    if not {"chosen", "rejected"} <= row.keys():
+        return False
+    return bool(first(row, (*PROMPTS, *TURNS))) or isinstance(row["chosen"], list)
 
 
 def convert_pairs(row: Row, note: Note) -> list[Record]:
+    """A prompt and two answers, or two whole conversations that differ in the last turn."""
     name = first(row, (*PROMPTS, *TURNS))
+    whole = [turns(row.get(side), side) for side in SIDES if _is_long(row.get(side))]
+    if len(whole) == 2:
+        if whole[0][:-1] != whole[1][:-1]:
+            raise Refused("chosen and rejected answer different prompts")
+        # TRL's form; the column prompt, where there is one, says the first turn again.
+        system, messages = split_system(whole[0][:-1])
+        note_order(messages, note)
+        system = text(row.get("system"), "system", note) or system
+        metadata = rest(row, (*SIDES, "system", name))
+        sides = [
+            last_turn(conversation[-1:], side)
+            for conversation, side in zip(whole, SIDES, strict=True)
+        ]
+        return [pair(messages, system, *sides, row, metadata, note)]
     system, messages = prompt_messages(row.get(name), name, note)
     used = (name, "chosen", "rejected", "system")
     chosen, rejected = (last_turn(row.get(side), side) for side in ("chosen", "rejected"))
     system = text(row.get("system"), "system", note) or system
     return [pair(messages, system, chosen, rejected, row, rest(row, used), note)]
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 1
 
 
 def last_turn(value: Any, name: str) -> Any:

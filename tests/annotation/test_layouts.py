@@ -86,10 +86,29 @@ def model(text: str) -> dict[str, Any]:
         ({"prompt": "a"}, "instruction"),
         ({"prompt": "a", "chosen": "b", "rejected": "c"}, "pairs"),
         ({"prompt": [user("a")], "chosen": [model("b")], "rejected": [model("c")]}, "pairs"),
-        ({"instruction": "a", "instances": [{"input": "", "output": "b"}]}, ""),
-        ({"messages": [user("a"), model("b")], "label": False}, ""),
-        ({"input": "a", "output_1": "b", "output_2": "c", "label": 1}, ""),
-        ({"message_id": "a", "parent_id": None, "text": "b", "role": "prompter"}, ""),
+        ({"chosen": [user("a"), model("b")], "rejected": [user("a"), model("c")]}, "pairs"),
+        ({"instruction": "a", "instances": [{"input": "", "output": "b"}]}, "self_instruct"),
+        ({"messages": [user("a"), model("b")], "label": False}, "thumbs"),
+        ({"prompt": "a", "completion": "b", "label": True}, "thumbs"),
+        ({"prompt": "a", "completion": "b", "label": "spam"}, "instruction"),
+        ({"input": "a", "output_1": "b", "output_2": "c", "label": 1}, "llmbar"),
+        ({"message_id": "a", "parent_id": None, "text": "b", "role": "prompter"}, "oasst_messages"),
+        ({"message_tree_id": "a", "prompt": {"role": "prompter", "text": "b"}}, "oasst_trees"),
+        ({"fields": {"prompt": "a"}, "responses": {}}, "argilla"),
+        (
+            {"prompt": "a", "answer.responses": ["b"], "answer.responses.users": ["u"]},
+            "argilla_table",
+        ),
+        ({"original-instruction": "a", "new-response": []}, "curated_dolly"),
+        ({"user_input": "a", "completion_a": "b", "completion_b": "c"}, "scored"),
+        ({"user_input": "a", "responses_and_scores": []}, "scored"),
+        ({"prompt": "a", "original_response": "b", "response-1": "c"}, "answer_columns"),
+        ({"question": "a", "answer": "b"}, "instruction"),
+        ({"QUESTION": "a", "CONTEXTS": [], "LONG_ANSWER": "b"}, "pubmedqa"),
+        ({"text": "a", "meta": {"source": "web"}}, "text"),
+        ({"text": "a", "label": True}, "text"),
+        ({"instruction": "a", "input": "", "output": "b", "text": "c"}, "instruction"),
+        ({"prompt": "a", "response": "b", "source": "c"}, "instruction"),
         ({}, ""),
     ],
 )
@@ -135,7 +154,33 @@ def test_hh_without_the_first_blank_line_and_with_two_human_turns() -> None:
     [record], notes = convert({"chosen": start + "x", "rejected": start + "y"})
     assert record.messages == [user("a"), user("b")]
     assert notes == ["two user turns in a row; both are kept"]
+    twice = "Human: a\n\nAssistant: b\n\nAssistant: c\n\nHuman: d\n\nAssistant: "
+    [record], notes = convert({"chosen": twice + "x", "rejected": twice + "y"})
+    assert record.messages == [user("a"), model("b"), model("c"), user("d")]
+    assert notes == ["two assistant turns in a row; both are kept"]
     assert "rejected is missing" in refused({"chosen": start + "x"}, "hh")
+
+
+def test_a_role_mark_inside_a_turn_is_text_and_noted() -> None:
+    marked = {
+        "chosen": "\n\nHuman: a\n\nAssistant: b\nHuman: c",
+        "rejected": "\n\nHuman: a\n\nAssistant: d",
+    }
+    [record], notes = convert(marked)
+    assert [a.text for a in record.answers] == ["b\nHuman: c", "d"]
+    assert notes == ["the role mark “Human:” stands inside turn 2; taken as text"]
+    _, notes = convert({"chosen": marked["rejected"], "rejected": marked["chosen"]})
+    assert notes == ["the role mark “Human:” stands inside the rejected answer; taken as text"]
+
+
+def test_the_alpaca_template_is_taken_off() -> None:
+    head = "Below is an instruction that describes a task, paired with an input. Write it.\n\n"
+    asked = head + "### Instruction:\nAdd.\n\n### Input:\n1, 2\n\n### Response:"
+    [record], notes = convert({"prompt": asked, "answer": "3"})
+    assert (record.messages, record.context) == ([user("Add.")], "1, 2")
+    assert notes == ["the prompt stands in the Alpaca template, which was taken off"]
+    row = {"instruction": "Add.", "input": "1, 2", "output": "3", "text": asked + "3"}
+    assert convert(row)[0][0].metadata == {}
 
 
 def test_instruction_rows() -> None:
@@ -317,6 +362,16 @@ def test_pairs_beside_their_prompt() -> None:
     assert "no assistant" in refused({"prompt": "a", "chosen": [user("b")], "rejected": "c"})
 
 
+def test_pairs_of_whole_conversations() -> None:
+    before = [{"role": "system", "content": "Short."}, user("a")]
+    row = {"prompt": "a", "chosen": [*before, model("b")], "rejected": [*before, model("c")]}
+    [record], notes = convert(row, "pairs")
+    assert (record.system, record.messages, record.metadata) == ("Short.", [user("a")], {})
+    assert [a.text for a in record.answers] == ["b", "c"] and notes == []
+    other = {**row, "rejected": [user("z"), model("c")]}
+    assert "different prompts" in refused(other, "pairs")
+
+
 def test_mapping_of_every_field() -> None:
     row = {"Q": "Sky?", "A": "Blue.", "doc": "Look up.", "sys": "Short.", "n": 3, "lang": "en"}
     mapping = {
@@ -365,7 +420,7 @@ def test_mappings_that_are_none(mapping: dict[str, str], reason: str) -> None:
 
 
 def test_an_unknown_layout_names_the_known_ones() -> None:
-    with pytest.raises(Refused, match="is no layout: use pandalm"):
+    with pytest.raises(Refused, match="is no layout: use oasst_trees"):
         converter("csv", {})
     assert all(layout.title for layout in LAYOUTS.values())
 
@@ -400,8 +455,11 @@ def test_the_documented_example_is_what_it_says(layout: str, example: str) -> No
     row = json.loads(example)
     assert recognise([row]) == layout
     records, notes = convert(row)
-    assert records[-1].messages[-1]["content"] == "Sky?"
-    assert records[-1].answers[0].text == "Blue." and notes == []
+    said = [record.messages[-1]["content"] if record.messages else "Sky?" for record in records]
+    assert said[-1] == "Sky?" and notes == []
+    # A message of a tree that is alone has no answer beside it.
+    told = [answer.text for answer in records[-1].answers]
+    assert told[:1] == ([] if layout == "oasst_messages" else ["Blue."])
 
 
 def test_every_layout_is_documented() -> None:
