@@ -1,10 +1,11 @@
-"""The histogram of lengths, as numbers for an SVG that a template draws. Pure."""
+"""Histograms, as numbers for an SVG that a template draws. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 WIDTH, HEIGHT, FOOT = 320, 110, 20
 GAP = 4
+LOW = 56  # of a facet's histogram
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,34 @@ def histogram(lengths: dict[str, Any]) -> dict[str, Any]:
         "words": HEIGHT + 15,
         "said": f"Answers by length in characters. {said}.",
     }
+
+
+@dataclass(frozen=True)
+class Step:
+    """A bar that can be chosen. `query`: the address that chooses it."""
+
+    label: str
+    count: int
+    query: str
+    on: bool = False
+    x: float = 0
+    y: float = 0
+    width: float = 0
+    height: float = 0
+
+
+def steps(found: list[Step], ends: list[str]) -> dict[str, Any]:
+    """Bars of equal width over the whole range; `ends`: words below the first and the last. Each
+    that is not empty is at least 2 high, so that it can be seen and met."""
+    highest = max((step.count for step in found), default=0) or 1
+    wide = WIDTH / max(1, len(found))
+    bars = []
+    for place, step in enumerate(found):
+        height = max(2.0, round(step.count / highest * LOW, 1)) if step.count else 0.0
+        bars.append(
+            replace(
+                step, x=round(place * wide + 1, 1), y=round(LOW - height, 1),
+                width=round(max(1.0, wide - 2), 1), height=height,
+            )
+        )  # fmt: skip
+    return {"bars": bars, "width": WIDTH, "height": LOW + 1, "axis": LOW, "ends": ends}

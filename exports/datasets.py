@@ -6,7 +6,8 @@ from django.db import transaction
 
 from annotation.models import User, Workspace
 from annotation.people import free_slug
-from exports.models import Dataset
+from exports import rulesets
+from exports.models import Dataset, RulesetVersion
 from exports.rules import SelectionError, check_kind, to_json
 from exports.selection import check
 
@@ -39,8 +40,17 @@ def create(
 
 
 @transaction.atomic
-def change(*, dataset: Dataset, name: str, values: dict[str, Any]) -> None:
-    """Another name and other rules. The kind stays, and so do the snapshots."""
+def change(*, dataset: Dataset, name: str, values: dict[str, Any]) -> RulesetVersion | None:
+    """Another name and other rules. The kind stays, and so do the snapshots.
+
+    Returns the shared rules that the dataset follows no longer, because its own differ now."""
     dataset.name = _name(name)
     dataset.selection = to_json(dataset.kind, check(dataset.workspace, dataset.kind, values))
-    dataset.save(update_fields=["name", "selection"])
+    left = dataset.follows
+    if left is not None:
+        own = rulesets.shared(dataset.kind, dataset.selection)
+        left = left if own != rulesets.shared(dataset.kind, left.rules) else None
+    if left is not None:
+        dataset.follows = None
+    dataset.save(update_fields=["name", "selection", "follows"])
+    return left

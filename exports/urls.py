@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from exports.views import datasets, snapshots
+from exports.views import datasets, explorer, snapshots
 
 app_name = "exports"
 urlpatterns: list[URLPattern] = [
@@ -17,6 +17,10 @@ urlpatterns: list[URLPattern] = [
     path("datasets/<int:pk>/count/", datasets.dataset_count, name="dataset_count"),
     path("datasets/<int:pk>/versions/", datasets.versions, name="versions"),
     path("datasets/<int:pk>/freeze/", datasets.dataset_freeze, name="dataset_freeze"),
+    path("datasets/<int:pk>/explore/", explorer.explore, name="explore"),
+    path("datasets/<int:pk>/explore/state/", explorer.explore_state, name="explore_state"),
+    path("datasets/<int:pk>/explore/rows/<int:row>/", explorer.explore_row, name="explore_row"),
+    path("datasets/<int:pk>/explore/rule/", explorer.explore_rule, name="explore_rule"),
     # A snapshot
     path("snapshots/<int:pk>/", snapshots.snapshot, name="snapshot"),
     path("snapshots/<int:pk>/destroy/", snapshots.snapshot_destroy, name="snapshot_destroy"),

@@ -1,0 +1,259 @@
+"""Looking through what a dataset's rules give: filters and counts over the columns of a look.
+
+A look (looks.py writes it) is a directory: the facets as memory-mapped columns, the texts in a
+SQLite file by row number. A count is one pass of numpy over a column, so a million rows take
+milliseconds a facet; only the rows of one page are read as text. A look never changes."""
+
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+
+from exports.figures import EDGES
+from exports.filters import LIMIT, Filters
+
+SIZE = 25  # rows a page
+GROUPS = 10  # groups a page
+MEMBERS = 6  # rows that are shown of a group
+OPEN = 4  # looks that a process keeps open
+MISSING = -LIMIT - 1  # where a number is not known
+PER_CENT = (*range(0, 100, 10),)
+SPANS = (1, 7, 30, 91, 365)  # days a bar
+MOST_BARS = 32
+
+Codes = npt.NDArray[np.int32]
+Mask = npt.NDArray[np.bool_]
+READ = """SELECT rows.id, split, prompt, length, other, coalesce(reasons.text, ''), "row", provenance
+FROM rows LEFT JOIN reasons ON reasons.id = rows.reason WHERE rows.id IN ({marks}) ORDER BY rows.id"""
+KEPT_TWIN = (
+    "SELECT id FROM rows WHERE digest = (SELECT digest FROM rows WHERE id = ?) AND reason = 0"
+)
+
+
+class NoLook(Exception):
+    """There is no look to read, or not any more."""
+
+
+@dataclass(frozen=True)
+class Facet:
+    """`type`: terms (texts), number or day."""
+
+    name: str
+    title: str
+    type: str
+
+
+@dataclass(frozen=True)
+class LookRow:
+    """`row` is none where it was left out before it was made: its texts are in the database."""
+
+    id: int
+    split: int
+    prompt: int
+    length: int
+    other: int | None
+    reason: str
+    row: dict[str, Any] | None
+    provenance: dict[str, Any]
+
+
+class Look:
+    """One look, open. Safe to share between threads: its columns are only read."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises NoLook for a directory that is none."""
+        self.folder = folder
+        try:
+            about = orjson.loads((folder / "look.json").read_bytes())
+            source = pa.memory_map(str(folder / "facets.arrow"))
+            self._table = pa.ipc.open_file(source).read_all().unify_dictionaries()
+        except (OSError, orjson.JSONDecodeError, pa.ArrowInvalid) as error:
+            raise NoLook(str(error)) from error
+        self.rows: int = about["rows"]
+        there = set(self._table.column_names)
+        facets = [Facet(f["name"], f["title"], f["type"]) for f in about["facets"]]
+        self.facets = [facet for facet in facets if facet.name in there and facet.name != "group"]
+        self.types = {facet.name: facet.type for facet in self.facets}
+        self._terms: dict[str, tuple[Codes, list[str]]] = {}
+        self._bins: dict[str, tuple[Codes, list[int]]] = {}
+
+    def terms(self, name: str) -> tuple[Codes, list[str]]:
+        """(each row's code, the texts that codes stand for)."""
+        if name not in self._terms:
+            column = _one(self._table[name])
+            values = ["" if value is None else value for value in column.dictionary.to_pylist()]
+            codes = column.indices
+            if codes.null_count:
+                values = values if "" in values else [*values, ""]
+                codes = codes.fill_null(values.index(""))
+            self._terms[name] = codes.to_numpy(zero_copy_only=False), values
+        return self._terms[name]
+
+    def numbers(self, name: str) -> Codes:
+        """Each row's number; MISSING where there is none."""
+        column = _one(self._table[name])
+        column = column.fill_null(MISSING) if column.null_count else column
+        found: Codes = column.to_numpy(zero_copy_only=False)
+        return found
+
+    def bins(self, name: str) -> tuple[Codes, list[int]]:
+        """(each row's bar, the bars' lower edges); rows without a number have the bar past all."""
+        if name not in self._bins:
+            numbers = self.numbers(name)
+            known = numbers[numbers != MISSING]
+            edges = _edges(name, self.types[name], known)
+            codes = np.searchsorted(np.array(edges), numbers, side="right").astype(np.int32) - 1
+            codes[codes < 0] = len(edges)
+            self._bins[name] = codes, edges
+        return self._bins[name]
+
+    @cached_property
+    def kept(self) -> Mask:
+        codes, values = self.terms("reason")
+        return _any_of(codes, values, {""})
+
+    def mask(self, filters: Filters, but: str = "") -> Mask:
+        """Which rows the filters leave; `but`: a facet whose own filter is not asked."""
+        found = {"kept": lambda: self.kept.copy(), "dropped": lambda: ~self.kept}.get(
+            filters.show, lambda: np.ones(self.rows, dtype=np.bool_)
+        )()
+        for name, wanted in filters.terms.items():
+            if name != but:
+                found &= _any_of(*self.terms(name), wanted)
+        for name, (low, high) in filters.ranges.items():
+            if name != but:
+                numbers = self.numbers(name)
+                found &= numbers >= (MISSING + 1 if low is None else low)
+                if high is not None:
+                    found &= numbers <= high
+        return found
+
+    def counts(self, filters: Filters) -> dict[str, list[int]]:
+        """{facet: how many rows each of its terms or bars has under the other facets' filters}."""
+        left = self.mask(filters)
+        whole = bool(left.all())
+        found = {}
+        for facet in self.facets:
+            codes, values = self._coded(facet)
+            if facet.name in filters.active():
+                codes = codes[self.mask(filters, but=facet.name)]
+            elif not whole:
+                codes = codes[left]
+            found[facet.name] = np.bincount(codes, minlength=len(values))[: len(values)].tolist()
+        return found
+
+    def shown(self, filters: Filters) -> dict[str, int]:
+        """How many rows there are kept, left out and in all under the filters."""
+        left = self.mask(filters.showing("all"))
+        total, kept = int(left.sum()), int((left & self.kept).sum())
+        return {"kept": kept, "dropped": total - kept, "all": total}
+
+    def page(self, filters: Filters, number: int) -> list[int]:
+        """The ids of a page of rows, in order of arrival; `number` counts from 1."""
+        places = np.flatnonzero(self.mask(filters))[(number - 1) * SIZE : number * SIZE]
+        return [int(place) + 1 for place in places]
+
+    def groups(self, filters: Filters, number: int) -> tuple[int, list[list[int]]]:
+        """(how many groups of near-duplicates the filters touch, a page of them: ids, the kept row
+        first, MEMBERS at most)."""
+        if "group" not in self._table.column_names:
+            return 0, []
+        column = self.numbers("group")
+        names = np.unique(column[self.mask(filters.showing("all")) & (column != MISSING)])
+        found = []
+        for group in names[(number - 1) * GROUPS : number * GROUPS]:
+            members = np.flatnonzero(column == group)[:MEMBERS] + 1
+            found.append(sorted(members.tolist(), key=lambda pk, kept=group: (pk != kept, pk)))
+        return len(names), found
+
+    def group_of(self, pk: int) -> int | None:
+        """The kept row of its near-duplicate group."""
+        if "group" not in self._table.column_names:
+            return None
+        found: int | None = self._table["group"][pk - 1].as_py()
+        return found
+
+    def read(self, ids: Iterable[int]) -> dict[int, LookRow]:
+        """The rows by id. Raises NoLook where the file is gone."""
+        wanted = list(ids)
+        with closing(self._database()) as database:
+            rows = database.execute(READ.format(marks=",".join("?" * len(wanted))), wanted)
+            return {
+                pk: LookRow(pk, split, prompt, length, other, reason, _loaded(row), _loaded(about))
+                for pk, split, prompt, length, other, reason, row, about in rows
+            }
+
+    def kept_twin(self, pk: int) -> int | None:
+        """The kept row that says exactly the same as this one."""
+        with closing(self._database()) as database:
+            found = database.execute(KEPT_TWIN, [pk]).fetchone()
+        return found[0] if found else None
+
+    def _coded(self, facet: Facet) -> tuple[Codes, list[Any]]:
+        return self.terms(facet.name) if facet.type == "terms" else self.bins(facet.name)
+
+    def _database(self) -> sqlite3.Connection:
+        path = self.folder / "rows.sqlite3"
+        try:
+            return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        except sqlite3.OperationalError as error:
+            raise NoLook(str(error)) from error
+
+
+_open: OrderedDict[str, Look] = OrderedDict()
+_lock = Lock()
+
+
+def open_look(folder: str) -> Look:
+    """The look in this directory, kept open among the last few. Raises NoLook."""
+    if not folder:
+        raise NoLook("none yet")
+    with _lock:
+        look = _open.pop(folder, None)
+    if look is None or not (look.folder / "look.json").exists():
+        look = Look(Path(folder))
+    with _lock:
+        _open[folder] = look
+        while len(_open) > OPEN:
+            _open.popitem(last=False)
+    return look
+
+
+def _one(column: pa.ChunkedArray) -> Any:
+    """As one array: the mapped one itself, where the file has but one batch."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _any_of(codes: Codes, values: list[str], wanted: Iterable[str]) -> Mask:
+    wanted = set(wanted)
+    table = np.array([value in wanted for value in values] or [False], dtype=np.bool_)
+    found: Mask = table[codes]
+    return found
+
+
+def _edges(name: str, kind: str, known: Codes) -> list[int]:
+    """The lower edges of a histogram's bars: days by spans, shares by tens, lengths doubling."""
+    if not known.size:
+        return [0]
+    low, high = int(known.min()), int(known.max())
+    if kind == "day":
+        span = next((s for s in SPANS if (high - low) // s < MOST_BARS), SPANS[-1])
+        return list(range(low, high + 1, span))
+    if name == "agreement":
+        return list(PER_CENT)
+    edges = [edge for edge in EDGES if edge <= high]
+    return edges if low >= 0 else [low, *edges]
+
+
+def _loaded(blob: bytes | None) -> Any:
+    return None if blob is None else orjson.loads(blob)
