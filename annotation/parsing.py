@@ -95,7 +95,7 @@ def parsed(
     convert = None if gather else converter(import_row.layout, import_row.mapping)
     with opened(import_row) as file:
         source = source_of(file)
-        rows = source.rows()
+        rows = cast(Iterator[Found], source.rows())
         if reached is not None:
             rows = _watched(rows, file, reached)
         if gather is not None:

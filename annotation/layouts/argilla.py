@@ -213,7 +213,7 @@ def _order(value: Any, places: dict[str, int]) -> list[list[int]] | None:
     if len(set(places.values())) < 2:
         return None
     if isinstance(value, list) and len(value) > 1:
-        named = [one.get("value") if isinstance(one, dict) else one for one in value]
+        named = [str(one.get("value") if isinstance(one, dict) else one) for one in value]
         if not all(one in places for one in named) or len(set(named)) < len(named):
             return None
         ranks = {

@@ -127,11 +127,11 @@ def convert_pairs(row: Row, note: Note) -> list[Record]:
         note_order(messages, note)
         system = text(row.get("system"), "system", note) or system
         metadata = rest(row, (*SIDES, "system", name))
-        sides = [
+        better, worse = (
             last_turn(conversation[-1:], side)
             for conversation, side in zip(whole, SIDES, strict=True)
-        ]
-        return [pair(messages, system, *sides, row, metadata, note)]
+        )
+        return [pair(messages, system, better, worse, row, metadata, note)]
     system, messages = prompt_messages(row.get(name), name, note)
     used = (name, "chosen", "rejected", "system")
     chosen, rejected = (last_turn(row.get(side), side) for side in ("chosen", "rejected"))

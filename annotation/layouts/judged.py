@@ -73,8 +73,8 @@ def convert_scored(row: Row, note: Note) -> list[Record]:
     if SCORED not in row:
         system, messages = prompt_messages(row.get("user_input"), "user_input", note)
         metadata = rest(row, ("user_input", *PAIR))
-        sides = [row.get(name) for name in PAIR]
-        return [pair(messages, system, *sides, row, metadata, note, PAIR)]
+        better, worse = (row.get(name) for name in PAIR)
+        return [pair(messages, system, better, worse, row, metadata, note, PAIR)]
     scored = row[SCORED]
     if not isinstance(scored, list):
         raise Refused(f"{SCORED} is no list")

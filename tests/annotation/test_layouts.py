@@ -9,7 +9,8 @@ import pytest
 
 from annotation.errors import Refused
 from annotation.layouts import LAYOUTS, converter, recognise
-from annotation.records import Record, check
+from annotation.records import Record
+from tests.annotation.converting import convert, model, refused, user
 
 DIALOGUE = "\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: Sky?\n\nAssistant: "
 HH = {"chosen": DIALOGUE + "Blue. ", "rejected": DIALOGUE + "Red."}
@@ -45,30 +46,6 @@ SHAREGPT = {
         {"from": "gpt", "value": "d"},
     ],
 }
-
-
-def convert(
-    row: dict[str, Any], layout: str = "", mapping: Any = None
-) -> tuple[list[Record], list]:
-    notes: list[str] = []
-    layout = layout or recognise([row])
-    records = converter("" if mapping else layout, mapping or {})(row, notes.append)
-    check(records, notes.append)
-    return records, notes
-
-
-def refused(row: dict[str, Any], layout: str = "", mapping: Any = None) -> str:
-    with pytest.raises(Refused) as error:
-        convert(row, layout, mapping)
-    return str(error.value)
-
-
-def user(text: str) -> dict[str, Any]:
-    return {"role": "user", "content": text}
-
-
-def model(text: str) -> dict[str, Any]:
-    return {"role": "assistant", "content": text}
 
 
 @pytest.mark.parametrize(
