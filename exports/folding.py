@@ -15,7 +15,7 @@ _SIGNS = (
 # Marks that belong to the word they stand in, which Python's \w leaves out: accents, points and
 # vowels of Hebrew, Arabic, and the scripts of India (without their full stop).
 _MARKS = "\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
-_WORD = re.compile(f"[{_SIGNS}]|(?:[^\\W{_SIGNS}]|[{_MARKS}])+")
+_SIGN, _INSIDE = re.compile(f"[{_SIGNS}]"), re.compile(f"\\w|[{_MARKS}]")
 _LATIN = bytes(
     ord(chr(code).lower()) if chr(code).isalnum() or chr(code) == "_" else 32 for code in range(128)
 ) + bytes(range(128, 256))
@@ -26,8 +26,24 @@ def fold(text: str) -> bytes:
     each sign of a script that has no blanks is a word."""
     if text.isascii():
         return text.encode().translate(_LATIN)
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(_WORD.findall(folded)).encode("utf-8", "surrogatepass")
+    folded = unicodedata.normalize("NFKC", text).casefold().translate(_FOLDED)
+    return folded.encode("utf-8", "surrogatepass")
+
+
+class _Folded(dict[int, str]):
+    """What becomes of each character, worked out when it is first met."""
+
+    def __missing__(self, code: int) -> str:
+        sign = chr(code)
+        if _SIGN.match(sign):
+            folded = f" {sign} "
+        else:
+            folded = sign if _INSIDE.match(sign) else " "
+        self[code] = folded
+        return folded
+
+
+_FOLDED = _Folded()
 
 
 def words(text: str) -> list[bytes]:
