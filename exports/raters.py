@@ -53,6 +53,16 @@ def reliability(selection: Selection, projects: Iterable[Project]) -> dict[str, 
     return measure(selection, projects).weights()
 
 
+def explain(selection: Selection, projects: Iterable[Project]) -> list[tuple[str, float, str]]:
+    """(annotator, what their word weighs, why in words), the heaviest first."""
+    measured = measure(selection, projects)
+    weights = measured.weights()
+    return [
+        (who, weights[who], measured.explain(who))
+        for who in sorted(weights, key=lambda who: (-weights[who], who))
+    ]
+
+
 def measure(selection: Selection, projects: Iterable[Project]) -> Measured:
     """Everybody's record: how often they say what the majority of the others says, and how often
     what is known (gold; what a lead decided). From all that was handed in in the chosen stages,

@@ -11,7 +11,7 @@ from annotation.dawid_skene import dawid_skene
 from annotation.models import Gold, Import, Item, Project, Submission
 from exports import raters
 from exports.judging import NOTHING
-from exports.raters import fit_labels, known, measure, reliability, sources
+from exports.raters import explain, fit_labels, known, measure, reliability, sources
 from exports.reliability import Record
 from exports.rules import Selection
 
@@ -83,6 +83,9 @@ def test_rankings_whatever_the_ranges(cast, ranked, monkeypatch, chunk: int) -> 
     weights = reliability(BY_VOTES, [cast.project])
     assert weights[ana] == weights["name X"] > weights[bea]
     assert known(BY_VOTES, [cast.project]).weights == weights
+    told = explain(BY_VOTES, [cast.project])
+    assert [who for who, *_ in told] == ["name X", ana, bea]
+    assert told[2][1] == weights[bea] and "in 8 of 12 comparisons" in told[2][2]
 
 
 def test_only_what_counts_is_read(desk, cast, ranked) -> None:
