@@ -1,17 +1,18 @@
 """The rows of a chunk, built and written: what `batches` decided becomes tuples and INSERTs."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import transaction
+import orjson
+from django.db import connection, transaction
 from django.utils import timezone
 
-from annotation import search_index
 from annotation.bulk import as_json, as_time, insert, reserve
 from annotation.models import Import, Item, Prompt, Ranking, Response, Stage, Submission
 from annotation.records import Answer, RankingIn, Record
-from annotation.text import root_key
+from annotation.text import digest
 
 # A ranking and its order over replies.
 Ranked = tuple[RankingIn, "list[list[Reply]]"]
@@ -47,8 +48,10 @@ class Place:
 
     external_id: str
     fingerprint: str
-    content: str  # digest of what a change of the prompt would change
     metadata: dict[str, Any]
+    # Digest of what a change of the prompt would change; of one that is made here its record, as
+    # the digest is hardly ever asked for.
+    known: "str | Record"
     pk: int = 0
     mine: bool = True  # made by this import
     root: "Place | None" = None
@@ -57,19 +60,48 @@ class Place:
     signatures: list[tuple[str, Signature]] = field(default_factory=list)
     round: int = 0  # the last one in the stage of imported rankings
 
+    @property
+    def content(self) -> str:
+        if not isinstance(self.known, str):
+            self.known = content_digest(self.known)
+        return self.known
+
+
+def content_digest(record: Record) -> str:
+    rest = orjson.dumps([record.messages, record.tools], option=orjson.OPT_SORT_KEYS)
+    return digest(record.system, record.context, rest.decode())
+
 
 @dataclass(slots=True)
 class Work:
     """What a chunk of rows comes to, before anything of it is written."""
 
-    prompts: list[tuple[Place, Record, Reply | None]] = field(default_factory=list)
+    # A prompt, its record, its root key and the answer that it continues.
+    prompts: list[tuple[Place, Record, str, Reply | None]] = field(default_factory=list)
     replies: list[tuple[Reply, Place, Answer, str, str]] = field(default_factory=list)
     items: list[tuple[Place, int, str, list[Reply], list[Ranked]]] = field(default_factory=list)
 
 
-def insert_work(import_row: Import, work: Work, stage: Stage | None) -> None:
-    """Draw the ids, then write all of it in one transaction. `stage` holds imported rankings."""
-    for (place, _, _), pk in zip(work.prompts, reserve(Prompt, len(work.prompts)), strict=True):
+def prompts_named(project: int, ids: set[str], marks: set[str]) -> list[int]:
+    """Prompts that are there under one of the ids or with one of the fingerprints."""
+    sqlite = connection.vendor == "sqlite"
+    some = "IN (SELECT value FROM json_each(%s))" if sqlite else "= ANY(%s)"
+    sql = " UNION ".join(
+        f"SELECT id FROM annotation_prompt WHERE project_id = %s AND {column} {some}"
+        for column in ("external_id", "fingerprint")
+    )
+    named: list[Any] = [as_json(list(each)) if sqlite else list(each) for each in (ids, marks)]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [project, named[0], project, named[1]])
+        return [row[0] for row in cursor.fetchall()]
+
+
+def insert_work(
+    import_row: Import, work: Work, stage: Stage | None, alive: Callable[[], None]
+) -> float:
+    """Draw the ids, then write all of it in one transaction. `stage` holds imported rankings;
+    `alive` is called in the transaction. Returns the seconds that others had to wait for it."""
+    for (place, *_), pk in zip(work.prompts, reserve(Prompt, len(work.prompts)), strict=True):
         place.pk = pk
     for (reply, *_), pk in zip(work.replies, reserve(Response, len(work.replies)), strict=True):
         reply.pk = pk
@@ -80,13 +112,14 @@ def insert_work(import_row: Import, work: Work, stage: Stage | None) -> None:
     if work.items and stage is not None:
         items, submissions, rankings = _rankings(import_row, work, stage.pk)
     with transaction.atomic():
+        began = time.monotonic()
+        alive()
         insert(Prompt, PROMPT.split(), prompts)
         insert(Response, RESPONSE.split(), responses)
         insert(Item, ITEM.split(), items)
         insert(Submission, SUBMISSION.split(), submissions)
         insert(Ranking, RANKING.split(), rankings)
-        if prompts:
-            search_index.take_in(len(prompts))
+    return time.monotonic() - began
 
 
 Rows = list[tuple[Any, ...]]
@@ -110,7 +143,7 @@ RANKING = "id submission order strength withdrawn created"
 
 def _prompts(import_row: Import, work: Work) -> Iterator[tuple[Any, ...]]:
     project, batch, now = import_row.project_id, import_row.pk, as_time(timezone.now())
-    for place, record, parent in work.prompts:
+    for place, record, root, parent in work.prompts:
         yield (
             place.pk,
             project,
@@ -119,11 +152,11 @@ def _prompts(import_row: Import, work: Work) -> Iterator[tuple[Any, ...]]:
             record.system,
             record.context,
             None if record.tools is None else as_json(record.tools),
-            as_json(record.metadata),
+            as_json(record.metadata) if record.metadata else "{}",
             parent.pk if parent else None,
             place.root.pk if place.root else None,
             place.fingerprint,
-            root_key(record.messages, fallback=record.system + record.context),
+            root,
             None,
             batch,
             now,
@@ -136,7 +169,7 @@ def _responses(import_row: Import, work: Work) -> Iterator[tuple[Any, ...]]:
         yield (
             (reply.pk, place.pk, answer.text, origin, None, answer.author_name)
             + (reply.corrects.pk if reply.corrects else None, None, None)
-            + (mark, as_json(answer.metadata), batch, now)
+            + (mark, as_json(answer.metadata) if answer.metadata else "{}", batch, now)
         )
 
 

@@ -3,7 +3,7 @@
 The only writer of imported prompts, responses, items, submissions and rankings. It looks up what is
 there, decides row by row, and writes in short transactions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from tempfile import SpooledTemporaryFile
 from typing import Any
@@ -11,22 +11,27 @@ from typing import Any
 import orjson
 from django.db.models import Max
 
-from annotation.batch_rows import COMPARISON, Place, Reply, Row, Signature, Work, insert_work
+from annotation.batch_rows import (
+    COMPARISON,
+    Place,
+    Reply,
+    Row,
+    Signature,
+    Work,
+    content_digest,
+    insert_work,
+    prompts_named,
+)
 from annotation.errors import Refused
 from annotation.models import Import, Item, Prompt, Ranking, Response, Stage
 from annotation.prompts import is_worked_on, text_is_fixed
 from annotation.records import Answer, Record, same_answer
-from annotation.text import digest, prompt_fingerprint, root_key, text_fingerprint
+from annotation.text import digest, prompt_keys, root_key, text_fingerprint
 
 STAGE_NAME = "Imported rankings"
 SPOOL_BYTES = 8 * 1024**2
 CHANGES = 500  # staged changes a statement
 FIELDS = ("id", "external_id", "fingerprint", "system", "context", "messages", "tools")
-
-
-def content_digest(system: str, context: str, messages: Any, tools: Any) -> str:
-    rest = orjson.dumps([messages, tools], option=orjson.OPT_SORT_KEYS)
-    return digest(system, context, rest.decode())
 
 
 class Numbers:
@@ -47,13 +52,21 @@ class Numbers:
 
 
 class Batch(AbstractContextManager["Batch"]):
-    """One import's writing. `origin` is that of answers which do not say their own.
+    """One import's writing. `origin` is that of answers which do not say their own; `alive` is
+    called in each transaction, and raises where the import is wanted no longer.
 
     `notes` holds (line, text) of what was odd; `created` counts the rows that were made."""
 
-    def __init__(self, import_row: Import, origin: str = "imported") -> None:
+    def __init__(
+        self,
+        import_row: Import,
+        origin: str = "imported",
+        alive: Callable[[], None] = lambda: None,
+    ) -> None:
         self.row = import_row
         self.origin = origin
+        self.alive = alive
+        self.seconds = 0.0  # that others waited for the last transaction
         self.created = {"prompts": 0, "responses": 0, "rankings": 0}
         self.notes: list[tuple[int | None, str]] = []
         # Changes to prompts that are there, a JSON object a line, applied by `publish`.
@@ -73,14 +86,11 @@ class Batch(AbstractContextManager["Batch"]):
 
         One transaction; the rows stay invisible until the import is done."""
         records = [record for row in rows for record in row.records]
-        prints = [
-            prompt_fingerprint(r.system, r.messages, r.context) if r.messages else ""
-            for r in records
-        ]
-        self._look_up(records, prints)
+        keys = [prompt_keys(r.system, r.messages, r.context) for r in records]
+        self._look_up(records, [mark for mark, _ in keys])
         work, verdicts, at = Work(), [], 0
         for row in rows:
-            mine = prints[at : at + len(row.records)]
+            mine = keys[at : at + len(row.records)]
             at += len(row.records)
             try:
                 verdicts.append((self._decide(row, mine, work), ""))
@@ -96,44 +106,31 @@ class Batch(AbstractContextManager["Batch"]):
         self._by_id, self._by_fingerprint = {}, {}
         places: dict[int, Place] = {}
         ids = {record.external_id or mark for record, mark in zip(records, prints, strict=True)}
-        prompts = Prompt.objects.filter(project=self.row.project_id).order_by("id")
-        for lookup in ({"external_id__in": ids}, {"fingerprint__in": set(prints) - {""}}):
-            for (
-                pk,
-                external_id,
-                mark,
-                system,
-                context,
-                messages,
-                tools,
-                metadata,
-                batch,
-                root,
-                state,
-            ) in prompts.filter(**lookup).values_list(
-                *FIELDS, "metadata", "batch_id", "root_id", "batch__state"
-            ):
-                if pk in places:
-                    continue
-                if batch not in (None, self.row.pk) and state != Import.State.DONE:
-                    raise Refused(
-                        "Nothing was imported: another import into this project is being taken "
-                        "out. Try again in a moment."
-                    )
-                place = Place(
-                    external_id=external_id,
-                    fingerprint=mark,
-                    content=content_digest(system, context, messages, tools),
-                    metadata=metadata,
-                    pk=pk,
-                    mine=batch == self.row.pk,
-                    root=Place("", "", "", {}, pk=root) if root else None,
+        there = prompts_named(self.row.project_id, ids, set(prints) - {""})
+        if not there:
+            return
+        prompts = Prompt.objects.filter(pk__in=there).order_by("id")
+        for pk, external_id, mark, *texts, metadata, batch, root, state in prompts.values_list(
+            *FIELDS, "metadata", "batch_id", "root_id", "batch__state"
+        ):
+            if batch not in (None, self.row.pk) and state != Import.State.DONE:
+                raise Refused(
+                    "Nothing was imported: another import into this project is being taken out. "
+                    "Try again in a moment."
                 )
-                places[pk] = place
-                self._by_id[external_id] = place
-                self._by_fingerprint.setdefault(mark, place)
-        if places:
-            self._look_up_answers(places, records)
+            system, context, messages, tools = texts
+            places[pk] = place = Place(
+                external_id=external_id,
+                fingerprint=mark,
+                metadata=metadata,
+                known=Record(messages, external_id, system, context, tools),
+                pk=pk,
+                mine=batch == self.row.pk,
+                root=Place("", "", {}, "", pk=root) if root else None,
+            )
+            self._by_id[external_id] = place
+            self._by_fingerprint.setdefault(mark, place)
+        self._look_up_answers(places, records)
 
     def _look_up_answers(self, places: dict[int, Place], records: Sequence[Record]) -> None:
         marks = {text_fingerprint(answer.text) for r in records for answer in r.answers}
@@ -177,11 +174,11 @@ class Batch(AbstractContextManager["Batch"]):
 
     # What a row comes to --------------------------------------------------------------------
 
-    def _decide(self, row: Row, prints: Sequence[str], work: Work) -> str:
+    def _decide(self, row: Row, keys: Sequence[tuple[str, str]], work: Work) -> str:
         """The row's verdict; its rows are added to `work`. Raises Refused and adds nothing."""
         targets: list[Place | None] = []
         changes: list[tuple[dict[str, Any], str]] = []
-        for record, mark in zip(row.records, prints, strict=True):
+        for record, (mark, _) in zip(row.records, keys, strict=True):
             target = self._target(record, mark)
             targets.append(target)
             if target is not None and (wanted := self._change(row, record, mark, target)):
@@ -191,13 +188,13 @@ class Batch(AbstractContextManager["Batch"]):
             self._changed[change["pk"]] = content
             self._changes.write(orjson.dumps(change) + b"\n")
         replies: list[list[Reply]] = []
-        for number, (record, mark) in enumerate(zip(row.records, prints, strict=True)):
+        for number, (record, (mark, first)) in enumerate(zip(row.records, keys, strict=True)):
             target = targets[number] or self._target(record, mark)
             if target is None:
                 parent = replies[record.parent[0]][record.parent[1]] if record.parent else None
                 root = targets[record.parent[0]] if record.parent else None
                 target = self._new_place(row, record, mark, root)
-                work.prompts.append((target, record, parent))
+                work.prompts.append((target, record, first, parent))
                 verdict = "imported"
             targets[number] = target
             before = len(work.replies) + len(work.items)
@@ -224,7 +221,7 @@ class Batch(AbstractContextManager["Batch"]):
         Raises Refused if it may not."""
         if not record.messages:
             return None
-        content = content_digest(record.system, record.context, record.messages, record.tools)
+        content = content_digest(record)
         if not record.external_id:
             if content != target.content:
                 self.notes.append((row.line, _other_text(mark == target.fingerprint)))
@@ -268,8 +265,8 @@ class Batch(AbstractContextManager["Batch"]):
         place = Place(
             external_id=record.external_id or mark,
             fingerprint=mark or digest(record.external_id),
-            content=content_digest(record.system, record.context, record.messages, record.tools),
             metadata=record.metadata,
+            known=record,
             root=(before.root or before) if before else None,
         )
         self._by_id[place.external_id] = place
@@ -317,7 +314,7 @@ class Batch(AbstractContextManager["Batch"]):
         """Draw the ids, then write all of it in one transaction."""
         if work.items and self._stage is None:
             self._stage = self._find_stage() or self._make_stage()
-        insert_work(self.row, work, self._stage)
+        self.seconds = insert_work(self.row, work, self._stage, self.alive)
         self.created["prompts"] += len(work.prompts)
         self.created["responses"] += len(work.replies)
         self.created["rankings"] += sum(len(rankings) for *_, rankings in work.items)

@@ -1,188 +1,189 @@
-"""One import being carried out: the pass that reads, the pass that writes, and how it ends."""
+"""One import being carried out: one pass that reads and writes, and how it ends."""
 
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
-from annotation import queue
+from annotation import queue, search_index
 from annotation.batch_rows import Row
 from annotation.batches import Batch
+from annotation.bulk import room_to_write
 from annotation.errors import Refused
 from annotation.import_files import Parsed, TakeNote, drop
-from annotation.models import Import, Project, Prompt, Response
+from annotation.import_hold import Cancelled, Hold
+from annotation.models import Import, Prompt, Response
 from annotation.readers import ReadError
 from annotation.records import Record
-from annotation.removal import others_have_rows, remove
+from annotation.removal import remove
 from annotation.reports import Report
 
 log = logging.getLogger("annotation.importing")
-ROWS_PER_WRITE = 1_000  # database rows a transaction
+ROWS_PER_WRITE = 1_000  # database rows a transaction, to begin with
+LEAST, MOST = 200, 4_000
+CHARACTERS_A_ROW = 2_000  # a long text counts as several rows: memory is by characters
+# SQLite has one writer: others wait for as long as a transaction takes.
+SECONDS_PER_WRITE = {"sqlite": 0.05, "postgresql": 0.25}
 ANNOUNCE = 1_000  # prompts a call
 BEAT_SECONDS = 1.0
-# A refused file of at most so many rows is still compared with what is here, so that the report
-# names every refusal at once; a longer one is given back after the first pass.
+# A file that has a refused row is still compared with what is here for so many rows, so that the
+# report names every refusal at once; the rest of a longer one is only read.
 COMPARED = 20_000
 
 Source = Callable[[TakeNote], Iterable[Parsed]]
 
 
-class Cancelled(Exception):
-    """Somebody cancelled the import while it ran."""
-
-
-def claim(import_row: Import) -> bool:
-    """queued -> running, unless another import into the project runs: one at a time.
-
-    One that was cancelled or failed is in the way until its rows are out: this one would take its
-    prompts for prompts that are there, and lose with them what it adds."""
-    with transaction.atomic():
-        Project.objects.select_for_update().get(pk=import_row.project_id)
-        running = Import.objects.filter(project=import_row.project_id, state=Import.State.RUNNING)
-        if running.exists() or others_have_rows(import_row):
-            return False
-        rows = Import.objects.filter(pk=import_row.pk, state=Import.State.QUEUED)
-        return bool(
-            rows.update(
-                state=Import.State.RUNNING,
-                heartbeat=timezone.now(),
-                reason="",
-                rows_done=0,
-                rows_total=None,
-            )
-        )
-
-
 def carry_out(
-    import_row: Import,
+    hold: Hold,
     source: Source,
     report: Report,
     *,
     origin: str = "imported",
-    read_first: bool = True,
     dry_run: bool = False,
 ) -> None:
-    """Read all of it, write all of it, publish it, or take it out again; it ends in any case.
+    """Read and write all of it, publish it, or take it out again; it ends in any case.
 
-    `source` gives the rows anew at each call. `dry_run`: everything but the publishing."""
+    `dry_run`: everything but the publishing."""
+    import_row = hold.row
     try:
-        if read_first:
-            _read(import_row, source, report)
-        with Batch(import_row, origin) as batch:
-            _write(import_row, source(report.note), report, batch)
+        with Batch(import_row, origin, alive=hold.beat) as batch, room_to_write():
+            _Pass(hold, report, batch).go(source(report.note))
             if report.refused and not import_row.skip_bad:
                 raise Refused(first_reasons(report))
             report.created = dict(batch.created)
             if dry_run:
+                hold.end(Import.State.CANCELLED, reason="A dry run.", report=report.as_dict())
                 raise Cancelled
             with transaction.atomic():
                 batch.publish()
-                _move(import_row, Import.State.DONE, report=report.as_dict())
+                _publish(hold, report)
     except Cancelled:
         remove(import_row)
     except ReadError as error:
-        _fail(import_row, str(error), _of_broken(report, error))
+        _fail(hold, str(error), _of_broken(report, error))
     except Refused as refusal:
-        _fail(import_row, str(refusal), report)
+        _fail(hold, str(refusal), report)
+    except IntegrityError:
+        log.exception("import failed", extra={"import": import_row.pk})
+        _fail(hold, COLLISION, report)
     except Exception as error:
         log.exception("import failed", extra={"import": import_row.pk})
-        _fail(import_row, f"It broke off unexpectedly ({type(error).__name__}).", report)
+        _fail(hold, f"It broke off unexpectedly ({type(error).__name__}).", report)
         raise
     else:
         announce(import_row)
         drop(import_row)
+        search_index.send_for_more()
 
 
-def _read(import_row: Import, source: Source, report: Report) -> None:
-    """The first pass. Raises ReadError for a broken file, Refused for what need not be written."""
-    rows = 0
-    refused = Report(report.file, report.layout)
-    seen = time.monotonic()
-    for line, records in source(refused.note):
-        rows += 1
-        if isinstance(records, str):
-            refused.count(line, "refused", records)
-        else:
-            refused.count(line, "imported")
-        if refused.is_full:
-            report.take(refused)
-            raise Refused(first_reasons(refused))
-        if time.monotonic() - seen > BEAT_SECONDS:
-            beat(import_row, rows)
-            seen = time.monotonic()
-    if refused.refused and not import_row.skip_bad and rows > COMPARED:
-        refused.note(None, "the good rows were counted and not compared with what is here")
-        report.take(refused)
-        raise Refused(first_reasons(refused))
-    Import.objects.filter(pk=import_row.pk).update(rows_total=rows)
+COLLISION = (
+    "Nothing was imported: somebody added a prompt with an id of this file while it came in. "
+    "Start it again: the row is then compared with that prompt."
+)
 
 
-def _write(import_row: Import, rows: Iterable[Parsed], report: Report, batch: Batch) -> None:
-    """The second pass: rows in chunks of at most so many database rows a transaction."""
-    chunk: list[Row] = []
-    size = 0
-    for line, records in rows:
-        if isinstance(records, str):
-            report.count(line, "refused", records)
-            if report.is_full:
-                raise Refused(first_reasons(report))
-            continue
-        weight = _weight(records)
-        if chunk and size + weight > ROWS_PER_WRITE:
-            _write_chunk(import_row, chunk, report, batch)
-            chunk, size = [], 0
-        chunk.append(Row(line, records))
-        size += weight
-    _write_chunk(import_row, chunk, report, batch)
+class _Pass:
+    """The rows of a file on their way in, in chunks that take about as long as they may."""
 
+    def __init__(self, hold: Hold, report: Report, batch: Batch) -> None:
+        self.hold, self.report, self.batch = hold, report, batch
+        self.chunk: list[Row] = []
+        self.size = 0  # of the chunk, and what it may be
+        self.most = ROWS_PER_WRITE
+        # Of the last row with records: a row without any came with it, and shares its fate.
+        self.verdict = ("unchanged", "")
+        # Once a row is refused, nothing will stay: is the rest still compared with what is here?
+        self.comparing = True
 
-def _write_chunk(import_row: Import, chunk: Sequence[Row], report: Report, batch: Batch) -> None:
-    beat(import_row, report.rows)
-    for row, (verdict, reason) in zip(chunk, batch.write(chunk), strict=True):
-        report.count(row.line, verdict, reason)
-    for line, text in batch.notes:
-        report.note(line, text)
-    batch.notes.clear()
+    def go(self, rows: Iterable[Parsed]) -> None:
+        """Raises ReadError for a broken file, Refused where too much is refused, Cancelled."""
+        report, seen = self.report, time.monotonic()
+        for line, records in rows:
+            if isinstance(records, str):
+                report.count(line, "refused", records)
+                if report.is_full:
+                    self._count_only()
+                    raise Refused(first_reasons(report))
+            elif not self.comparing:
+                report.count(line, "imported")
+            else:
+                self.chunk.append(Row(line, records))
+                self.size += _weight(records)
+                if self.size >= self.most:
+                    self._write()
+            if self.comparing and report.refused:
+                self._compare_on()
+            if (now := time.monotonic()) - seen > BEAT_SECONDS:
+                self.hold.rows = report.rows
+                self.hold.beat()
+                seen = now
+        self._write()
+
+    def _compare_on(self) -> None:
+        """Of a file that is given back a long part is compared, and not all of it."""
+        if self.hold.row.skip_bad or self.report.rows + len(self.chunk) <= COMPARED:
+            return
+        self.comparing = False
+        where = self.chunk[0].line if self.chunk else None
+        since = f" from line {where} on" if where else ""
+        self.report.note(
+            None, f"the good rows{since} were counted and not compared with what is here"
+        )
+        self._count_only()
+
+    def _count_only(self) -> None:
+        for row in self.chunk:
+            self.report.count(row.line, "imported")
+        self.chunk, self.size = [], 0
+
+    def _write(self) -> None:
+        if not self.chunk:
+            return
+        report, batch = self.report, self.batch
+        self.hold.rows = report.rows
+        for row, (verdict, reason) in zip(self.chunk, batch.write(self.chunk), strict=True):
+            if row.records:
+                self.verdict = verdict, reason
+            report.count(row.line, *self.verdict)
+        for line, text in batch.notes:
+            report.note(line, text)
+        batch.notes.clear()
+        self.chunk, self.size = [], 0
+        wanted = SECONDS_PER_WRITE[connection.vendor] / max(batch.seconds, 0.001)
+        longer = int(self.most * min(max(wanted, 0.5), 2))
+        self.most = min(max(longer, min(LEAST, ROWS_PER_WRITE)), MOST)
 
 
 def _weight(records: Sequence[Record]) -> int:
-    """Database rows at most."""
-    return sum(1 + len(r.answers) + (1 + 2 * len(r.rankings) if r.rankings else 0) for r in records)
+    """Database rows at most, and long texts as several."""
+    size = characters = 0
+    for record in records:
+        size += 1 + len(record.answers)
+        if record.rankings:
+            size += 1 + 2 * len(record.rankings)
+        for message in record.messages:
+            characters += len(message.get("content") or "")
+        characters += len(record.context)
+    return size + characters // CHARACTERS_A_ROW
 
 
-def beat(import_row: Import, rows_done: int) -> None:
-    """Say that it lives and how far it is. Raises Cancelled when it is no longer wanted."""
-    running = Import.objects.filter(pk=import_row.pk, state=Import.State.RUNNING)
-    if not running.update(rows_done=rows_done, heartbeat=timezone.now()):
-        raise Cancelled
-
-
-def _move(import_row: Import, state: str, **fields: Any) -> None:
+def _publish(hold: Hold, report: Report) -> None:
     """running -> done. Raises Cancelled if it was cancelled meanwhile."""
-    running = Import.objects.filter(pk=import_row.pk, state=Import.State.RUNNING)
-    now = timezone.now()
-    rows = fields["report"]["rows"]
-    if not running.update(state=state, finished=now, heartbeat=now, rows_done=rows, **fields):
+    said = report.as_dict()
+    done = {"report": said, "rows_done": said["rows"], "rows_total": said["rows"]}
+    if hold.total is not None:
+        done["bytes_done"] = hold.total
+    if not hold.end(Import.State.DONE, **done):
         raise Cancelled
-    import_row.state = state
 
 
-def _fail(import_row: Import, reason: str, report: Report) -> None:
+def _fail(hold: Hold, reason: str, report: Report) -> None:
     """running -> failed, and everything out."""
     report.created = dict.fromkeys(report.created, 0)
-    running = Import.objects.filter(pk=import_row.pk, state=Import.State.RUNNING)
-    running.update(
-        state=Import.State.FAILED,
-        reason=reason,
-        report=report.as_dict(),
-        heartbeat=timezone.now(),
-        finished=timezone.now(),
-    )
-    import_row.state = Import.State.FAILED
-    remove(import_row)
+    hold.end(Import.State.FAILED, reason=reason, report=report.as_dict())
+    remove(hold.row)
 
 
 def _of_broken(report: Report, error: ReadError) -> Report:

@@ -1,7 +1,7 @@
 """Importing: the only writer of import rows. A file's way in, and the door for programs.
 
-Preview first; then one pass that reads everything, and one that writes rows which stay invisible
-until the last transaction makes the import done. What fails or is cancelled is taken out again."""
+Preview first; then one pass that reads and writes; the rows stay invisible until the last
+transaction makes the import done. What fails or is cancelled is taken out again."""
 
 import logging
 import time
@@ -15,6 +15,7 @@ from celery import current_app
 from django.db import transaction
 from django.utils import timezone
 
+from annotation import search_index
 from annotation.errors import Refused
 from annotation.import_files import (
     Parsed,
@@ -29,9 +30,11 @@ from annotation.import_files import (
     preview,
     store,
 )
-from annotation.import_runs import announce, carry_out, claim
+from annotation.import_hold import Hold, claim
+from annotation.import_runs import announce, carry_out
 from annotation.layouts import converter
 from annotation.models import Import, Project, User
+from annotation.readers.streams import size_of
 from annotation.records import Answer, RankingIn, Record, check
 from annotation.removal import has_rows, remove
 from annotation.reports import Report, in_order
@@ -162,7 +165,8 @@ def run(import_row: Import, *, dry_run: bool = False) -> dict[str, Any]:
         return {}
     import_row.refresh_from_db()
     report = Report(import_row.filename, import_row.layout)
-    carry_out(import_row, partial(parsed, import_row), report, dry_run=dry_run)
+    hold = Hold(import_row)
+    carry_out(hold, partial(_rows, hold), report, dry_run=dry_run)
     import_row.refresh_from_db()
     if dry_run:
         import_row.delete()
@@ -233,6 +237,7 @@ def sweep() -> int:
     for row in Import.objects.filter(state=State.PREVIEWED, created__lt=now - FORGOTTEN):
         cancel(row)
         met += 1
+    search_index.sweep()
     return met
 
 
@@ -269,7 +274,7 @@ def add_records(
             raise Busy("An import into this project is running: try again when it is done.")
         time.sleep(0.2)
     report = Report(source, "records")
-    carry_out(import_row, partial(_given, list(records)), report, origin=origin, read_first=False)
+    carry_out(Hold(import_row), partial(_given, records), report, origin=origin)
     import_row.refresh_from_db()
     _next(project.pk)
     if import_row.state != State.DONE:
@@ -277,7 +282,14 @@ def add_records(
     return in_order(import_row.report)
 
 
-def _given(records: list[Record], note: TakeNote) -> Iterator[Parsed]:
+def _rows(hold: Hold, note: TakeNote) -> Iterator[Parsed]:
+    """Of the import's file. Raises ReadError."""
+    with opened(hold.row) as file:
+        hold.of(size_of(file))
+    yield from parsed(hold.row, note, reached=hold.reached)
+
+
+def _given(records: Iterable[Record], note: TakeNote) -> Iterator[Parsed]:
     for number, record in enumerate(records, 1):
         said: list[str] = []
         try:

@@ -38,8 +38,8 @@ def walk(
     """Prompts behind `start` (before it, if backwards; "": from the end that this begins at)."""
     began = time.monotonic()
     query = search.parse(filters.q)
-    if query.chunks and not search_index.take_in():
-        return Found([], start or "0")  # more to take in: this page goes on when that is done
+    if query.chunks:
+        search_index.take_in_few()
     source, prompts, allowed = _source(project, filters, query)
     fitting: Window = []
     size = FIRST

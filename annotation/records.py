@@ -14,6 +14,7 @@ ROLES = {"system", "user", "assistant", "tool"}
 UNFOLDED_BYTES = 64 * 1024**2
 INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
 CONTROL = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
+CONTROL_BYTES = bytes(code for code in range(128) if CONTROL.match(chr(code)))
 NOTHING_SAID = {"n/a", "na", "none", "null", "nan", "tbd", "todo", ".", "-", "?"}
 
 Message = dict[str, Any]
@@ -65,7 +66,7 @@ class Record:
 
 def is_blank(text: str) -> bool:
     """Nothing to read: white space and characters without width only."""
-    return not text or not text.strip() or not text.strip().strip(INVISIBLE).strip()
+    return not (text[:1].isalnum() or text.strip().strip(INVISIBLE).strip())
 
 
 def same_answer(one: str, other: str) -> bool:
@@ -81,8 +82,10 @@ def check(records: Sequence[Record], note: Note) -> None:
     unfolded = 0
     for place, record in enumerate(records):
         _check_prompt(record)
-        _check_answers(record)
-        _check_rankings(record)
+        if record.answers:
+            _check_answers(record)
+        if record.rankings:
+            _check_rankings(record)
         if record.parent is not None:
             before, answer = record.parent
             if not (0 <= before < place and 0 <= answer < len(records[before].answers)):
@@ -155,7 +158,7 @@ def _note_oddities(record: Record, note: Note) -> None:
     """Of a row's last record: the earlier ones of a conversation are contained in it."""
     controls: set[str] = set()
     for text in _prose(record):
-        if not text.isprintable():
+        if not text.isprintable() and _has_controls(text):
             controls.update(CONTROL.findall(text))
         if ("Ã" in text or "â€" in text) and _twice_encoded(text):
             note("looks like UTF-8 that was encoded twice (“Ã©” for “é”); taken as it is")
@@ -163,10 +166,17 @@ def _note_oddities(record: Record, note: Note) -> None:
         names = ", ".join(f"U+{ord(char):04X}" for char in sorted(controls))
         note(f"holds control characters ({names}); taken as they are")
     for answer in record.answers:
-        if answer.text.strip().lower() in NOTHING_SAID:
+        spoken = answer.text.strip()
+        if len(spoken) < 5 and spoken.lower() in NOTHING_SAID:
             note(f"an answer is only “{answer.text.strip()}”")
         if "###eos_token###" in answer.text or "<|endoftext|>" in answer.text:
             note("an answer holds a model's end mark as text; taken as it is")
+
+
+def _has_controls(text: str) -> bool:
+    """Without a regular expression, which takes as long as all other checks together."""
+    data = text.encode("utf-8", "surrogatepass")
+    return len(data.translate(None, CONTROL_BYTES)) < len(data)
 
 
 def _twice_encoded(text: str) -> bool:
@@ -181,29 +191,28 @@ def _twice_encoded(text: str) -> bool:
     return False
 
 
-def _prose(record: Record) -> Iterator[str]:
-    yield record.system
-    yield record.context
-    for message in record.messages:
-        yield message.get("content") or ""
-    for answer in record.answers:
-        yield answer.text
+def _prose(record: Record) -> list[str]:
+    texts = [record.system, record.context]
+    texts += [message.get("content") or "" for message in record.messages]
+    texts += [answer.text for answer in record.answers]
+    return texts
 
 
-def _texts(record: Record) -> Iterator[str]:
-    yield record.external_id
-    yield record.comparison
-    yield from _prose(record)
+def _texts(record: Record) -> list[str]:
+    texts = [record.external_id, record.comparison, *_prose(record)]
     for message in record.messages:
         if len(message) > 2:
-            yield from strings(message)
-    yield from strings(record.metadata)
-    yield from strings(record.tools)
+            texts += strings(message)
+    if record.metadata:
+        texts += strings(record.metadata)
+    if record.tools is not None:
+        texts += strings(record.tools)
     for answer in record.answers:
-        yield answer.author_name
-        yield from strings(answer.metadata)
-    for ranking in record.rankings:
-        yield ranking.rater
+        texts.append(answer.author_name)
+        if answer.metadata:
+            texts += strings(answer.metadata)
+    texts += [ranking.rater for ranking in record.rankings]
+    return texts
 
 
 def strings(value: Any) -> Iterator[str]:

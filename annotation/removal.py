@@ -1,27 +1,29 @@
 """How an import that is not done is taken out again, in chunks, with nothing left behind."""
 
+from collections.abc import Callable
+
 from django.db import transaction
 from django.db.models import QuerySet
 
 from annotation.bulk import delete
 from annotation.models import Import, Item, Prompt, Ranking, Response, Stage, Submission
 
-CHUNK = 300  # prompts or submissions a transaction
+CHUNK = 1_000  # prompts or submissions a transaction
 
 
 def remove(import_row: Import) -> None:
-    """Delete all rows of the import's batch. It may be called again after it was cut off."""
+    """Delete all rows of the import's batch. It may be called again after it was cut off, and stops
+    where the import is started again meanwhile."""
     if import_row.state == Import.State.DONE:
         raise AssertionError("A finished import is not removed.")
-    while _remove_submissions(import_row):
-        pass
-    while _remove_prompts(import_row):
-        pass
-    while _remove_responses(import_row):
-        pass
-    Stage.objects.filter(
-        project=import_row.project_id, state=Stage.State.IMPORTED, items=None
-    ).delete()
+    for some in (_remove_submissions, _remove_prompts, _remove_responses):
+        while _remove_some(import_row, some):
+            pass
+    with transaction.atomic():
+        if _is_over(import_row):
+            Stage.objects.filter(
+                project=import_row.project_id, state=Stage.State.IMPORTED, items=None
+            ).delete()
 
 
 def has_rows(import_row: Import) -> bool:
@@ -42,6 +44,17 @@ def _have_rows(imports: "QuerySet[Import]") -> bool:
 
 
 @transaction.atomic
+def _remove_some(import_row: Import, some: Callable[[Import], int]) -> int:
+    return some(import_row) if _is_over(import_row) else 0
+
+
+def _is_over(import_row: Import) -> bool:
+    """Until the transaction ends nobody starts it again: these rows are of the try that ended."""
+    over = [Import.State.FAILED, Import.State.CANCELLED]
+    rows = Import.objects.select_for_update().filter(pk=import_row.pk, state__in=over)
+    return rows.values_list("pk").first() is not None
+
+
 def _remove_submissions(import_row: Import) -> int:
     rows = Submission.objects.filter(batch=import_row).order_by("id")[:CHUNK]
     found = list(rows.values_list("id", "item_id"))
@@ -54,7 +67,6 @@ def _remove_submissions(import_row: Import) -> int:
     return len(found)
 
 
-@transaction.atomic
 def _remove_prompts(import_row: Import) -> int:
     """Newest first: a later turn points to an answer of an earlier one."""
     rows = Prompt.objects.filter(batch=import_row).order_by("-id")[:CHUNK]
@@ -65,7 +77,6 @@ def _remove_prompts(import_row: Import) -> int:
     return len(prompts)
 
 
-@transaction.atomic
 def _remove_responses(import_row: Import) -> int:
     """What the import added to prompts that were there."""
     rows = Response.objects.filter(batch=import_row).order_by("-id")[:CHUNK]

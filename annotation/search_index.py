@@ -2,16 +2,25 @@
 
 SQLite: an FTS5 table without content (it holds words and places, no second copy of the text). An
 entry made by a trigger costs 65 us, one of many made together 20 us: so a trigger only notes the
-number of a new or changed prompt, importers call `take_in` at the end of each transaction, and a
-search first takes in what is noted still. So no row is missed, whoever wrote it.
+number of a new or changed prompt. A search first takes in what is noted, if it is little; what an
+import brings a worker takes in when the import is done, and the sweeper sends for one that was
+lost. So no row is missed, whoever wrote it.
 A later migration that makes SQLite rebuild `annotation_prompt` loses the triggers: it must call
 `make` at its end; tests/annotation/test_search.py fails otherwise.
 PostgreSQL: a GIN index over an expression, and one over the metadata."""
 
+import logging
+import time
 from typing import Any
 
+from celery import current_app
 from django.db import connection, transaction
 
+log = logging.getLogger("annotation.search")
+TASK = "annotation.tasks.index_prompts"
+A_SEARCH = 1_000  # prompts that a search takes in itself
+SECONDS = 0.05  # that a transaction of the worker's should take: others wait for it
+COUNTED = 10_000  # noted prompts looked at, to say how many are not searchable yet
 TABLE = "annotation_prompt_words"
 NOTED = "annotation_prompt_noted"
 # Marks that PostgreSQL would keep within a word (hosts, paths, numbers, tags) part words there, as
@@ -91,7 +100,7 @@ def drop(cursor: Any, vendor: str) -> None:
         cursor.execute(statement)
 
 
-def take_in(most: int = 5_000) -> bool:
+def take_in(most: int = A_SEARCH) -> bool:
     """Put up to `most` noted prompts into the index. False: there are more, which a
     later call takes in."""
     if connection.vendor != "sqlite":
@@ -110,6 +119,73 @@ def take_in(most: int = 5_000) -> bool:
             )
             cursor.execute(f"DELETE FROM {NOTED} WHERE id <= %s", [noted[:most][-1]])
     return len(noted) <= most
+
+
+def take_in_few() -> None:
+    """For a search: take in what is noted, unless it is so much that the search would wait."""
+    if connection.vendor == "sqlite" and _noted(f"LIMIT 1 OFFSET {A_SEARCH}") is None:
+        take_in()
+
+
+def take_in_all() -> None:
+    """Take in whatever is noted, by short transactions."""
+    size, all_in = A_SEARCH, False
+    while not all_in:
+        began = time.monotonic()
+        all_in = take_in(size)
+        wanted = SECONDS / max(time.monotonic() - began, 0.001)
+        size = max(int(size * min(max(wanted, 0.5), 2)), 100)
+
+
+def waiting(project: int) -> tuple[int, bool]:
+    """How many of the project's prompts are noted and not in the index yet; are there more?"""
+    if connection.vendor != "sqlite" or _noted("LIMIT 1") is None:
+        return 0, False
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT count(*) FROM (SELECT id FROM {NOTED} ORDER BY id DESC LIMIT {COUNTED}) n "
+            "JOIN annotation_prompt p ON p.id = n.id LEFT JOIN annotation_import i "
+            "ON i.id = p.batch_id WHERE p.project_id = %s AND ifnull(i.state, 'done') = 'done'",
+            [project],
+        )
+        found = int(cursor.fetchone()[0])
+    return found, found > 0 and _noted(f"LIMIT 1 OFFSET {COUNTED}") is not None
+
+
+def _noted(which: str) -> int | None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT id FROM {NOTED} ORDER BY id {which}")
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+# The first noted prompt when the sweeper last looked. While a worker takes prompts in, it changes.
+_seen: int | None = None
+
+
+def sweep() -> None:
+    """Send for a worker if prompts are noted and no worker is at it."""
+    global _seen
+    if connection.vendor != "sqlite":
+        return
+    first, before = _noted("LIMIT 1"), _seen
+    _seen = first
+    if first is not None and before in (None, first):
+        send_for_more()
+
+
+def send_for_more() -> None:
+    """A worker takes in what is noted. A broker that is away costs a log line: the sweeper sends
+    again."""
+    if connection.vendor == "sqlite":
+        transaction.on_commit(_send)
+
+
+def _send() -> None:
+    try:
+        current_app.send_task(TASK, retry=False)
+    except Exception as error:  # whatever the broker's library raises
+        log.warning("index not sent for", extra={"error": str(error)})
 
 
 def compact() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import shared_task
 
-from annotation import fetching, importing, measuring
+from annotation import fetching, importing, measuring, search_index
 from annotation.models import Import, Measurement
 
 
@@ -22,6 +22,12 @@ def fetch_import(pk: int) -> None:
     import_row = Import.objects.filter(pk=pk).first()
     if import_row is not None:
         fetching.fetch(import_row)
+
+
+@shared_task(name=search_index.TASK)
+def index_prompts() -> None:
+    """Take what imports brought into the full-text index."""
+    search_index.take_in_all()
 
 
 @shared_task(name=measuring.TASK)

@@ -1,8 +1,8 @@
 """How texts are compared (normalised, then hashed), and read as numbers. Pure."""
 
-import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 from typing import Any
 
 
@@ -14,14 +14,18 @@ def row_number(text: str) -> int | None:
 
 def normalise(text: str) -> str:
     """NFC, white space folded to single blanks, ends stripped: what 'the same text' means here."""
-    if not text.isascii():
+    if text.isascii():
+        # A blank is the only white space in it: looking is quicker than taking it apart.
+        if "  " not in text and text.isprintable():
+            return text.strip()
+    else:
         text = unicodedata.normalize("NFC", text)
     return " ".join(text.split())
 
 
 def digest(*parts: str) -> str:
     """32 hex digits over the parts; the unit separator keeps ("ab", "c") apart from ("a", "bc")."""
-    return hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).hexdigest()
+    return blake2b("\x1f".join(parts).encode(), digest_size=16).hexdigest()
 
 
 def text_fingerprint(text: str) -> str:
@@ -38,3 +42,14 @@ def root_key(messages: Iterable[Mapping[str, Any]], fallback: str = "") -> str:
     """Of the first user turn, normalised and case-folded; of `fallback` for a document."""
     first = next((m.get("content") or "" for m in messages if m["role"] == "user"), fallback)
     return digest(normalise(first).casefold())
+
+
+def prompt_keys(system: str, messages: list[dict[str, Any]], context: str) -> tuple[str, str]:
+    """(`prompt_fingerprint`, `root_key`); the commonest prompt, one user turn, is normalised once.
+    A document has no fingerprint."""
+    if len(messages) == 1 and messages[0]["role"] == "user":
+        text = normalise(messages[0].get("content") or "")
+        mark = digest(normalise(system), f"user\x1e{text}", normalise(context))
+        return mark, digest(text.casefold())
+    mark = prompt_fingerprint(system, messages, context) if messages else ""
+    return mark, root_key(messages, fallback=system + context)
