@@ -72,6 +72,14 @@ def allowed(text: str) -> Path:
     raise Refused(f"There is no such directory below {names}.", field="folder")
 
 
+def folders() -> list[str]:
+    """What lies below the roots, to choose from; at most a hundred."""
+    found: list[str] = []
+    for root in roots():
+        found += [str(path) for path in sorted(root.glob("*")) if path.is_dir()][: 100 - len(found)]
+    return found
+
+
 def directory(
     *,
     project: Project,
@@ -149,10 +157,12 @@ def _label(name: str, config: str, split: str) -> str:
     return "".join(char for char in words if char.isprintable())[:255]
 
 
-def describe(*, import_row: Import, licence: str = "", homepage: str = "") -> None:
-    """What is known about the file beside its rows; an empty text leaves what was said before."""
+def describe(
+    *, import_row: Import, licence: str | None = None, homepage: str | None = None
+) -> None:
+    """Keep what is known about the file beside its rows; None leaves what was said before."""
     said = {"licence": licence, "homepage": homepage}
-    fields = {name: text for name, text in said.items() if text}
+    fields = {name: text for name, text in said.items() if text is not None}
     if fields:
         Import.objects.filter(pk=import_row.pk).update(**fields)
         import_row.refresh_from_db()

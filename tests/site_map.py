@@ -13,6 +13,7 @@ from django.utils import timezone
 from annotation.models import (
     Action,
     ApiToken,
+    ColumnMapping,
     Comment,
     Erasure,
     Import,
@@ -145,6 +146,11 @@ ANNOTATION: list[View] = [
     View("annotation:import_report", ("import_.pk",), "lead"),
     View("annotation:import_change", ("import_.pk",), "lead", "post"),
     View("annotation:import_start", ("import_.pk",), "lead", "post"),
+    View("annotation:import_about", ("import_.pk",), "lead", "post"),
+    View("annotation:import_fetch", ("import_.pk",), "lead", "post"),
+    View("annotation:import_refusals", ("import_.pk",), "lead"),
+    View("annotation:mapping_keep", ("import_.pk",), "lead", "post"),
+    View("annotation:mapping_remove", ("mapping.pk",), "lead", "post"),
     View("annotation:import_cancel", ("import_.pk",), "lead", "post"),
     *form("annotation:review", _STAGE, "reviewer"),
     *form("annotation:review_fix", ("submission.pk",), "reviewer"),
@@ -328,6 +334,9 @@ def make_world(cast: SimpleNamespace) -> SimpleNamespace:
         skip_reason="unclear",
     )
     world.comment = Comment.objects.create(prompt=other, author=cast.ana, text="What of moss?")
+    world.mapping = ColumnMapping.objects.create(
+        workspace=cast.acme, name="FAQ", mapping={"prompt": "Question"}
+    )
     world.import_ = Import.objects.create(project=cast.project, state=Import.State.DONE)
     world.dataset = Dataset.objects.create(
         workspace=cast.acme, name="Answers", slug="answers", kind="sft", selection={}

@@ -2,30 +2,42 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import (
-    HttpRequest,
-    HttpResponse,
-    JsonResponse,
-    StreamingHttpResponse,
-)
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import content_disposition_header
 from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from annotation import access, activity, annotation_export, importing
+from annotation import (
+    access,
+    activity,
+    annotation_export,
+    fetching,
+    import_page,
+    importing,
+    mappings,
+    refusals,
+)
+from annotation.columns import columns_of, suggested
 from annotation.errors import Refused
-from annotation.forms.imports import LayoutForm, MappingForm, UploadForm, initial_of
-from annotation.layouts import LAYOUTS
+from annotation.forms.imports import (
+    AboutForm,
+    FolderForm,
+    HubForm,
+    SkipForm,
+    UploadForm,
+)
 from annotation.models import Import, Project, Role
 from annotation.reports import in_order
 
-OPEN = (Import.State.PREVIEWED, Import.State.FAILED)
+FORMS = {"file": UploadForm, "folder": FolderForm, "hub": HubForm}
 
 
-def _import(request: HttpRequest, pk: int) -> Import:
+def import_of(request: HttpRequest, pk: int) -> Import:
+    """The import, for a lead of its workspace."""
     rows = Import.objects.select_related("project__workspace", "created_by")
     return access.fetch(request, rows, Role.LEAD, pk=pk)
 
@@ -33,167 +45,135 @@ def _import(request: HttpRequest, pk: int) -> Import:
 @login_required
 @require_http_methods(["GET", "POST"])
 def imports(request: HttpRequest, pk: int) -> HttpResponse:
-    """The imports of a project, and the upload of the next."""
+    """The imports of a project, and the next: an upload, a directory of the server, the Hub."""
     rows = Project.objects.select_related("workspace")
     project = access.fetch(request, rows, Role.LEAD, pk=pk)
-    sent = request.method == "POST"
-    form = UploadForm(request.POST, request.FILES) if sent else UploadForm()
-    mapping = MappingForm(request.POST) if sent else MappingForm()
-    if sent and form.is_valid() and mapping.is_valid():
-        try:
-            import_row = importing.create(
-                project=project,
-                user=request.user,  # type: ignore[arg-type]
-                upload=form.cleaned_data["file"],
-                layout=form.cleaned_data["layout"],
-                mapping=mapping.mapping(),
-                skip_bad=form.cleaned_data["skip_bad"],
-            )
-        except Refused as refusal:
-            form.add_error("file", str(refusal))
-        else:
-            return redirect("annotation:import", import_row.pk)
+    forms: dict[str, Any] = {name: form() for name, form in FORMS.items()}
+    way = request.POST.get("way", "file")
+    if request.method == "POST" and way in FORMS:
+        form = forms[way] = FORMS[way](request.POST, request.FILES)
+        if form.is_valid():
+            try:
+                import_row = _create(request, project, way, form.cleaned_data)
+            except Refused as refusal:
+                form.add_error(refusal.field if refusal.field in form.fields else way, str(refusal))
+            else:
+                return redirect("annotation:import", import_row.pk)
     context = {
         "project": project,
-        "form": form,
-        "mapping": mapping,
+        **{f"{name}_form": form for name, form in forms.items()},
         "imports": project.imports.select_related("created_by").order_by("-pk")[:50],
+        "limits": import_page.limits(),
+        "roots": fetching.roots(),
+        "folders": fetching.folders(),
+        "hub_allowed": settings.ALLOW_HUB,
     }
     return render(request, "annotation/imports.html", context)
+
+
+def _create(request: HttpRequest, project: Project, way: str, said: dict[str, Any]) -> Import:
+    """The import, read by a saved mapping where no layout fits and one of those does."""
+    user: Any = request.user
+    if way == "hub":
+        repo = said.pop("hub")
+        import_row = fetching.from_hub(project=project, user=user, repo=repo, **said)
+        fetching.send(import_row)
+        return import_row
+    if way == "folder":
+        root = fetching.allowed(said.pop("folder"))
+        import_row = fetching.directory(project=project, user=user, root=root, **said)
+    else:
+        import_row = importing.create(project=project, user=user, upload=said["file"])
+    if not import_row.layout:
+        _offer(import_row)
+    return import_row
+
+
+def _offer(import_row: Import) -> None:
+    """A saved mapping that fits, else one by the columns' names: to be looked at, not yet done."""
+    columns = columns_of(import_row)
+    offered = mappings.offered(import_row.workspace, {column.name for column in columns})
+    mapping = offered[0].mapping if offered else suggested(columns)
+    if mapping:
+        importing.configure(
+            import_row=import_row, layout="", mapping=mapping, skip_bad=import_row.skip_bad
+        )
 
 
 @login_required
 @require_GET
 def import_(request: HttpRequest, pk: int) -> HttpResponse:
     """The preview, the progress or the report, whichever it has come to."""
-    import_row = _import(request, pk)
-    return render(request, "annotation/import.html", _context(import_row))
-
-
-def _context(
-    import_row: Import, form: LayoutForm | None = None, mapping: MappingForm | None = None
-) -> dict[str, Any]:
-    context: dict[str, Any] = {
-        "import": import_row,
-        "project": import_row.project,
-        "layout_title": _title(import_row),
-        "failed": import_row.state == Import.State.FAILED,
-        "running": import_row.state in (Import.State.QUEUED, Import.State.RUNNING),
-    }
-    if import_row.state in OPEN and import_row.path:
-        found = importing.preview(import_row)
-        context |= {
-            "preview": found,
-            "shown": [_shown(line, record) for line, rows in found.shown for record in rows][:20],
-            "start": _start(import_row, found),
-            "form": form
-            or LayoutForm(
-                initial={
-                    "layout": "" if import_row.mapping else import_row.layout,
-                    "skip_bad": import_row.skip_bad,
-                }
-            ),
-            "mapping": mapping
-            or MappingForm(columns=found.columns, initial=initial_of(import_row.mapping)),
-        }
-    return context
-
-
-def _title(import_row: Import) -> str:
-    if import_row.mapping:
-        pairs = (f"{name} = {column}" for name, column in import_row.mapping.items())
-        return f"Columns as mapped: {', '.join(pairs)}"
-    return LAYOUTS[import_row.layout].title if import_row.layout in LAYOUTS else import_row.layout
-
-
-def _start(import_row: Import, found: importing.Preview) -> dict[str, Any]:
-    """The button that starts it: its words, and whether it skips the bad rows that were seen.
-
-    A count only where the whole file was looked at."""
-    skips = bool(found.refused) and not import_row.skip_bad
-    if import_row.state == Import.State.FAILED and not skips:
-        words = "Try again"
-    elif skips:
-        words = f"Import the {found.good:,} good rows" if found.complete else "Import the good rows"
-    elif found.complete:
-        words = f"Import {found.good:,} {'row' if found.good == 1 else 'rows'}"
-    else:
-        words = "Import"
-    possible = bool(import_row.layout) and not found.error and found.good > 0
-    return {"possible": possible, "words": words, "skips": skips}
-
-
-def _shown(line: int | None, record: importing.Record) -> dict[str, Any]:
-    """A record for the page: its rankings in words, the best answer first, = for a tie."""
-    orders = [
-        {
-            "rater": ranking.rater,
-            "words": " > ".join(
-                " = ".join(str(place + 1) for place in group) for group in ranking.order
-            ),
-        }
-        for ranking in record.rankings
-    ]
-    return {
-        "line": line,
-        "external_id": record.external_id,
-        "system": record.system,
-        "context": record.context,
-        "messages": record.messages,
-        "answers": record.answers,
-        "question": record.messages[-1].get("content") or "" if record.messages else "",
-        "orders": orders,
-    }
+    return render(request, "annotation/import.html", import_page.context(import_of(request, pk)))
 
 
 @login_required
 @require_GET
 def import_progress(request: HttpRequest, pk: int) -> HttpResponse:
     """The moving part; when it has come to rest the whole page is loaded again."""
-    import_row = _import(request, pk)
-    if import_row.state not in (Import.State.QUEUED, Import.State.RUNNING):
+    import_row = import_of(request, pk)
+    coming = fetching.is_coming(import_row) and not fetching.has_stopped(import_row)
+    if import_row.state not in import_page.MOVING and not coming:
         return HttpResponse(headers={"HX-Refresh": "true"})
-    return render(request, "annotation/_import_progress.html", {"import": import_row})
+    context = {"import": import_row, "coming": coming, **import_page.pace(import_row, request.GET)}
+    return render(request, "annotation/_import_progress.html", context)
 
 
 @login_required
 @require_POST
-def import_change(request: HttpRequest, pk: int) -> HttpResponse:
-    """Read the file in another way."""
-    import_row = _import(request, pk)
-    form, mapping = LayoutForm(request.POST), MappingForm(request.POST)
-    if form.is_valid() and mapping.is_valid():
-        try:
-            importing.configure(
-                import_row=import_row,
-                layout=form.cleaned_data["layout"],
-                mapping=mapping.mapping(),
-                skip_bad=form.cleaned_data["skip_bad"],
-            )
-        except Refused as refusal:
-            if import_row.state not in OPEN:
-                messages.error(request, str(refusal))
-                return redirect("annotation:import", pk)
-            form.add_error(None, str(refusal))
-        else:
-            return redirect("annotation:import", pk)
-    return render(request, "annotation/import.html", _context(import_row, form, mapping))
+def import_about(request: HttpRequest, pk: int) -> HttpResponse:
+    """Its licence and homepage, also afterwards: cards of later snapshots say them."""
+    import_row = import_of(request, pk)
+    form = AboutForm(request.POST)
+    if not form.is_valid():
+        context = import_page.context(import_row, about=form)
+        return render(request, "annotation/import.html", context)
+    _describe(request, import_row, form)
+    messages.success(request, "Saved: licence and homepage.")
+    return redirect("annotation:import", pk)
 
 
 @login_required
 @require_POST
 def import_start(request: HttpRequest, pk: int) -> HttpResponse:
-    import_row = _import(request, pk)
+    import_row = import_of(request, pk)
+    form = SkipForm(request.POST)
+    if not form.is_valid():
+        context = import_page.context(import_row, about=form)
+        return render(request, "annotation/import.html", context)
+    skip_bad = form.cleaned_data["skip_bad"]
     try:
-        if request.POST.get("skip_bad") and not import_row.skip_bad:
+        if skip_bad != import_row.skip_bad:
             importing.configure(
                 import_row=import_row,
                 layout=import_row.layout,
                 mapping=import_row.mapping,
-                skip_bad=True,
+                skip_bad=skip_bad,
             )
         importing.start(import_row)
+        _describe(request, import_row, form)
         activity.note(request.user, "import started", import_row)  # type: ignore[arg-type]
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+    return redirect("annotation:import", pk)
+
+
+def _describe(request: HttpRequest, import_row: Import, form: AboutForm) -> None:
+    """Keep what the form says; a field that was not sent stays as it was."""
+    said = {name: form.cleaned_data[name] for name in ("licence", "homepage")}
+    sent = {name: text for name, text in said.items() if name in request.POST}
+    fetching.describe(import_row=import_row, **sent)
+
+
+@login_required
+@require_POST
+def import_fetch(request: HttpRequest, pk: int) -> HttpResponse:
+    """Download the files again, where that failed or stopped."""
+    import_row = import_of(request, pk)
+    try:
+        if not fetching.is_coming(import_row):
+            raise Refused("This import has nothing to download.")
+        fetching.send(import_row)
     except Refused as refusal:
         messages.error(request, str(refusal))
     return redirect("annotation:import", pk)
@@ -202,7 +182,7 @@ def import_start(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_POST
 def import_cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    import_row = _import(request, pk)
+    import_row = import_of(request, pk)
     try:
         importing.cancel(import_row)
     except Refused as refusal:
@@ -217,11 +197,23 @@ def import_cancel(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 def import_report(request: HttpRequest, pk: int) -> HttpResponse:
     """The report as a file."""
-    import_row = _import(request, pk)
+    import_row = import_of(request, pk)
     response = JsonResponse(
         in_order(import_row.report), json_dumps_params={"ensure_ascii": False, "indent": 1}
     )
     name = f"import-{import_row.pk}-report.json"
+    response["Content-Disposition"] = content_disposition_header(True, name) or ""
+    return response
+
+
+@login_required
+@require_GET
+def import_refusals(request: HttpRequest, pk: int) -> HttpResponse:
+    """The refused rows as a table for a spreadsheet."""
+    import_row = import_of(request, pk)
+    text = refusals.as_csv(import_row.report.get("refused", []))
+    response = HttpResponse(text, content_type="text/csv; charset=utf-8")
+    name = f"import-{import_row.pk}-refused.csv"
     response["Content-Disposition"] = content_disposition_header(True, name) or ""
     return response
 
