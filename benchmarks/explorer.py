@@ -54,9 +54,9 @@ def make(folder: Path, rows: int) -> None:
     grouped = rng.random(rows) < 0.05
     columns["group"] = pa.array(ids - ids % 7 + 1, mask=~grouped)
     table = pa.table(columns)
-    with pa.OSFile(str(folder / "facets.arrow"), "wb") as file:
-        with pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table)
+    file = pa.OSFile(str(folder / "facets.arrow"), "wb")
+    with file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
     facets = [{"name": name, "title": name, "type": "terms"} for name in FACETS]
     facets += [{"name": name, "title": name, "type": "number"} for name in NUMBERS]
     facets.append({"name": "day", "title": "day", "type": "day"})

@@ -33,8 +33,9 @@ MOST_BARS = 32
 
 Codes = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
-READ = """SELECT rows.id, split, prompt, length, other, coalesce(reasons.text, ''), "row", provenance
-FROM rows LEFT JOIN reasons ON reasons.id = rows.reason WHERE rows.id IN ({marks}) ORDER BY rows.id"""
+READ = """SELECT rows.id, split, prompt, length, other, coalesce(reasons.text, ''), "row",
+provenance FROM rows LEFT JOIN reasons ON reasons.id = rows.reason
+WHERE rows.id IN ({marks}) ORDER BY rows.id"""
 KEPT_TWIN = (
     "SELECT id FROM rows WHERE digest = (SELECT digest FROM rows WHERE id = ?) AND reason = 0"
 )
@@ -151,6 +152,12 @@ class Look:
                 codes = codes[left]
             found[facet.name] = np.bincount(codes, minlength=len(values))[: len(values)].tolist()
         return found
+
+    def counts_of(self, name: str) -> dict[str, int]:
+        """{term: rows} over all rows."""
+        codes, values = self.terms(name)
+        counts = np.bincount(codes, minlength=len(values)).tolist()
+        return dict(zip(values, counts, strict=False))
 
     def shown(self, filters: Filters) -> dict[str, int]:
         """How many rows there are kept, left out and in all under the filters."""

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from exports.views import datasets, explorer, snapshots
+from exports.views import datasets, explorer, shared, snapshots
 
 app_name = "exports"
 urlpatterns: list[URLPattern] = [
@@ -10,6 +10,12 @@ urlpatterns: list[URLPattern] = [
     path("w/<slug:slug>/datasets/", datasets.datasets, name="datasets"),
     path("w/<slug:slug>/datasets/new/", datasets.dataset_new, name="dataset_new"),
     path("projects/<int:pk>/datasets-panel/", datasets.project_panel, name="project_panel"),
+    # Rules and test sets that datasets share
+    path("w/<slug:slug>/rulesets/", shared.rulesets_page, name="rulesets"),
+    path("rulesets/<int:pk>/", shared.ruleset, name="ruleset"),
+    path("rulesets/<int:pk>/edit/", shared.ruleset_edit, name="ruleset_edit"),
+    path("w/<slug:slug>/benchmarks/", shared.benchmarks_page, name="benchmarks"),
+    path("benchmarks/<int:pk>/delete/", shared.benchmark_delete, name="benchmark_delete"),
     # A dataset
     path("datasets/<int:pk>/", datasets.dataset, name="dataset"),
     path("datasets/<int:pk>/edit/", datasets.dataset_edit, name="dataset_edit"),
@@ -17,6 +23,8 @@ urlpatterns: list[URLPattern] = [
     path("datasets/<int:pk>/count/", datasets.dataset_count, name="dataset_count"),
     path("datasets/<int:pk>/versions/", datasets.versions, name="versions"),
     path("datasets/<int:pk>/freeze/", datasets.dataset_freeze, name="dataset_freeze"),
+    path("datasets/<int:pk>/rules/save/", shared.rules_save, name="rules_save"),
+    path("datasets/<int:pk>/rules/<int:version>/", shared.rules_use, name="rules_use"),
     path("datasets/<int:pk>/explore/", explorer.explore, name="explore"),
     path("datasets/<int:pk>/explore/state/", explorer.explore_state, name="explore_state"),
     path("datasets/<int:pk>/explore/rows/<int:row>/", explorer.explore_row, name="explore_row"),

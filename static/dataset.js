@@ -2,10 +2,13 @@
 const kind = document.querySelector("select[name=kind]");
 
 function show() {
-  for (const group of document.querySelectorAll("fieldset[data-kinds]")) {
-    const on = group.dataset.kinds.split(" ").includes(kind.value);
-    group.hidden = !on;
-    group.disabled = !on;
+  for (const field of document.querySelectorAll("[data-kinds]")) {
+    const on = field.dataset.kinds.split(" ").includes(kind.value);
+    field.hidden = !on;
+    for (const control of field.querySelectorAll("input, select, textarea")) control.disabled = !on;
+  }
+  for (const group of document.querySelectorAll("[data-group]")) {
+    group.hidden = !group.querySelector("[data-kinds]:not([hidden])");
   }
 }
 

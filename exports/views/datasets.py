@@ -1,6 +1,7 @@
 """Datasets: the list, a new one, its page (what its rules give), its rules, and freezing."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -13,15 +14,17 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation import access, activity
 from annotation.errors import Refused
 from annotation.models import Project, Role
-from exports import charts, chat, previews, samples, snapshots
+from exports import charts, chat, previews, rule_words, rulesets, samples, snapshots
 from exports import datasets as acts
+from exports.formats import KINDS
 from exports.forms import DatasetForm
 from exports.models import Dataset, Preview, Snapshot
 from exports.rules import SelectionError
 
 
 def _fetch(request: HttpRequest, pk: int) -> Dataset:
-    return access.fetch(request, Dataset.objects.select_related("workspace"), Role.LEAD, pk=pk)
+    rows = Dataset.objects.select_related("workspace", "follows__ruleset")
+    return access.fetch(request, rows, Role.LEAD, pk=pk)
 
 
 def _note(request: HttpRequest, what: str, dataset: Dataset, detail: str = "") -> None:
@@ -70,12 +73,15 @@ def dataset_edit(request: HttpRequest, pk: int) -> HttpResponse:
     if form.is_valid():
         name, values = form.cleaned_data["name"], form.values(dataset.kind)
         try:
-            acts.change(dataset=dataset, name=name, values=values)
+            left = acts.change(dataset=dataset, name=name, values=values)
         except SelectionError as error:
             form.refuse(error)
         else:
             _note(request, "dataset edited", dataset, activity.changed(form))
-            messages.success(request, "Saved. Frozen versions stay as they are.")
+            gone = (
+                f" It follows the rules {left} no longer, because its own differ." if left else ""
+            )
+            messages.success(request, f"Saved. Frozen versions stay as they are.{gone}")
             return redirect("exports:dataset", pk)
     return render(request, "exports/dataset_edit.html", {"dataset": dataset, "form": form})
 
@@ -90,6 +96,8 @@ def dataset(request: HttpRequest, pk: int) -> HttpResponse:
         "projects": Project.objects.filter(workspace=found.workspace, slug__in=slugs),
         "latest": latest(found),
         "next": (found.snapshots.aggregate(last=Max("number"))["last"] or 0) + 1,
+        "about": KINDS[found.kind][0],
+        "newer": rulesets.newer(found),
         **_figures(request, found, previews.refresh(dataset=found)),
         **_versions(found),
     }
@@ -188,8 +196,17 @@ def _figures(request: HttpRequest, dataset: Dataset, preview: Preview) -> dict[s
         "template": template,
         "templates": list(chat.TEMPLATES),
         "unit": {"preference": "pairs", "prompts": "prompts"}.get(dataset.kind, "rows"),
+        "rules": rule_words.active(dataset.kind, dataset.selection, result.get("dropped", {})),
     }
     if result:
+        context["reasons"] = [
+            (reason, count, urlencode({"show": "dropped", "reason": reason}))
+            for reason, count in result["dropped"].items()
+        ]
+        for rule in context["rules"]:
+            context.setdefault("left_by", []).append(
+                (rule, urlencode([("show", "dropped"), *(("reason", r) for r in rule.reasons)]))
+            )
         context["kept"] = sum(result["counts"].values())
         context["left_out"] = sum(result["dropped"].values())
         context["chart"] = charts.histogram(result["lengths"])
