@@ -21,6 +21,8 @@ def home(settings, tmp_path: Path) -> Iterator[Path]:
     settings.HOME = tmp_path
     settings.MEDIA_ROOT = tmp_path / "uploads"
     settings.SNAPSHOT_ROOT = tmp_path / "snapshots"
+    settings.LOOK_ROOT = tmp_path / "looks"
+    settings.BENCHMARK_ROOT = tmp_path / "benchmarks"
     settings.RUN_ROOT = tmp_path / "runs"
     settings.MODEL_ROOT = tmp_path / "models"
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

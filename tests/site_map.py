@@ -27,7 +27,7 @@ from annotation.models import (
     Submission,
 )
 from annotation.models.people import hash_secret
-from exports.models import Dataset, Snapshot
+from exports.models import Benchmark, Dataset, Ruleset, RulesetVersion, Snapshot
 from training.models import Run
 
 
@@ -232,6 +232,16 @@ EXPORTS: list[View] = [
     *pages("exports:dataset", "exports:figures", "exports:versions", args=_DATASET, least="lead"),
     View("exports:dataset_count", _DATASET, "lead", "post"),
     View("exports:dataset_freeze", _DATASET, "lead", "post"),
+    *pages("exports:rulesets", args=("acme.slug",), least="lead"),
+    View("exports:ruleset", ("ruleset.pk",), "lead"),
+    *form("exports:ruleset_edit", ("ruleset.pk",), "lead"),
+    *form("exports:rules_save", _DATASET, "lead"),
+    *form("exports:rules_use", ("dataset.pk", "ruleset_version.pk"), "lead"),
+    *form("exports:benchmarks", ("acme.slug",), "lead"),
+    View("exports:benchmark_delete", ("benchmark.pk",), "lead", "post"),
+    *pages("exports:explore", "exports:explore_state", args=_DATASET, least="lead"),
+    View("exports:explore_row", ("dataset.pk", "look_row"), "lead"),
+    *form("exports:explore_rule", _DATASET, "lead"),
     *pages("exports:snapshot", "exports:snapshot_state", args=_SNAPSHOT, least="lead"),
     View("exports:snapshot_destroy", _SNAPSHOT, "owner", "post"),
     View("exports:erasure_panel", ("erasure.pk",), "owner"),
@@ -341,6 +351,14 @@ def make_world(cast: SimpleNamespace) -> SimpleNamespace:
     world.dataset = Dataset.objects.create(
         workspace=cast.acme, name="Answers", slug="answers", kind="sft", selection={}
     )
+    world.ruleset = Ruleset.objects.create(workspace=cast.acme, name="Strict", kind="sft")
+    world.ruleset_version = RulesetVersion.objects.create(
+        ruleset=world.ruleset, number=1, rules={"min_length": 20}
+    )
+    world.benchmark = Benchmark.objects.create(
+        workspace=cast.acme, name="GSM8K test", path="gone.jsonl", texts=2, sha256="0"
+    )
+    world.look_row = 1
     world.snapshot = Snapshot.objects.create(
         dataset=world.dataset, number=1, state="failed", selection={}
     )
