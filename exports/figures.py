@@ -1,9 +1,11 @@
 """Numbers about a dataset: lengths, and whether the longer answer wins. Pure."""
 
-from collections.abc import Iterable
 from math import sqrt
 from typing import Any
 
+import numpy as np
+
+Numbers = np.ndarray[Any, Any]
 # Characters. Each bar is twice as wide as the one before, as lengths of texts are.
 EDGES = (0, 25, 50, 100, 200, 400, 800, 1600, 3200, 6400, 12800)
 
@@ -19,26 +21,28 @@ def wilson(hits: int, total: int, z: float = 1.96) -> tuple[float, float]:
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
-def describe(lengths: Iterable[tuple[int, int | None]]) -> dict[str, Any]:
-    """`lengths`: edges and counts of the answers (preference: of the chosen ones), the last bar
-    open upwards, the mean and the longest. `longer_wins`: of the pairs whose answers differ in
-    length, the share in which the longer one is chosen; pairs of equal length say nothing."""
-    counts, total, rows, longest = [0] * len(EDGES), 0, 0, 0
-    pairs = longer = equal = 0
-    for length, other in lengths:
-        place = next((i for i, edge in enumerate(EDGES) if edge > length), len(EDGES)) - 1
-        counts[place] += 1
-        total, rows, longest = total + length, rows + 1, max(longest, length)
-        if other is not None:
-            pairs, longer, equal = pairs + 1, longer + (length > other), equal + (length == other)
+def describe(lengths: Numbers, others: Numbers) -> dict[str, Any]:
+    """Characters of each answer, and of the rejected one beside it (-1: there is none).
+
+    `lengths`: edges and counts of the answers (preference: of the chosen ones), the last bar open
+    upwards, the mean, the middle, the 95th per cent and the longest. `longer_wins`: of the pairs
+    whose answers differ in length, the share in which the longer one is chosen; pairs of equal
+    length say nothing."""
+    counts = np.histogram(lengths, bins=[*EDGES, np.iinfo(np.int64).max])[0]
+    many = len(lengths)
     found: dict[str, Any] = {
         "lengths": {
             "edges": list(EDGES),
-            "counts": counts,
-            "mean": round(total / rows, 1) if rows else 0,
-            "longest": longest,
+            "counts": [int(count) for count in counts],
+            "mean": round(float(lengths.mean()), 1) if many else 0,
+            "p50": int(np.percentile(lengths, 50, method="nearest")) if many else 0,
+            "p95": int(np.percentile(lengths, 95, method="nearest")) if many else 0,
+            "longest": int(lengths.max()) if many else 0,
         }
     }
+    paired = others >= 0
+    pairs, equal = int(paired.sum()), int((lengths == others).sum())
+    longer = int((paired & (lengths > others)).sum())
     if pairs > equal:
         low, high = wilson(longer, pairs - equal)
         found["longer_wins"] = {

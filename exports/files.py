@@ -4,11 +4,12 @@ import hashlib
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from exports import formats
 from exports.shelf import Shelf, Shelved
 from exports.splits import SPLITS
 
@@ -24,6 +25,16 @@ PROVENANCE = pa.schema(
         ("submissions", pa.list_(pa.int64())),
         ("annotators", pa.list_(pa.string())),
         ("guidelines", pa.list_(pa.int32())),
+        ("key", pa.binary(16)),
+    ]
+)
+DROPPED = pa.schema(
+    [
+        ("project", pa.string()),
+        ("external_id", pa.string()),
+        ("prompt", pa.int64()),
+        ("responses", pa.list_(pa.int64())),
+        ("reason", pa.string()),
     ]
 )
 
@@ -53,30 +64,50 @@ def write(
     pseudonym: Callable[[str], str],
     beat: Callable[[int], None],
 ) -> None:
-    """`data/*.parquet`, one file a split, empty ones too, and `provenance.parquet` beside them."""
+    """`data/*.parquet`, one file a split, empty ones too, and beside them `provenance.parquet` and
+    `dropped.parquet`, which says of what was left out why."""
     (directory / "data").mkdir(parents=True)
     with _open(directory / "provenance.parquet", PROVENANCE) as sources:
         written = 0
         for split in SPLITS:
             with _open(directory / data_path(split), schema) as data:
-                for first, batch in _batches(shelf.read(split)):
+                for first, batch in _batches(shelf.read(shelf.ids(split))):
                     rows = [shelved.row for shelved in batch]
-                    data.write_table(pa.Table.from_pylist(rows, schema), ROW_GROUP)
-                    lines = [
-                        {
-                            **shelved.provenance,
-                            "split": split,
-                            "row": first + place,
-                            "annotators": [pseudonym(a) for a in shelved.provenance["annotators"]],
-                        }
-                        for place, shelved in enumerate(batch)
-                    ]
-                    sources.write_table(pa.Table.from_pylist(lines, PROVENANCE), ROW_GROUP)
+                    data.write_table(formats.table(rows, schema), ROW_GROUP)
+                    lines = _sources(batch, split, first, pseudonym)
+                    sources.write_table(pa.Table.from_pydict(lines, PROVENANCE), ROW_GROUP)
                     written += len(batch)
                     beat(written)
+    with _open(directory / "dropped.parquet", DROPPED) as out:
+        for _, lost in _batches(shelf.dropped()):
+            columns: dict[str, list[Any]] = {
+                name: [origin[name] for _, origin in lost] for name in DROPPED.names[:-1]
+            }
+            columns["reason"] = [reason for reason, _ in lost]
+            out.write_table(pa.Table.from_pydict(columns, DROPPED), ROW_GROUP)
 
 
-def _batches(rows: Iterator[Shelved]) -> Iterator[tuple[int, list[Shelved]]]:
+def _sources(
+    batch: list[Shelved], split: str, first: int, pseudonym: Callable[[str], str]
+) -> dict[str, list[Any]]:
+    """The columns of `provenance.parquet`, for rows of a split from number `first` on."""
+    origins = [shelved.provenance for shelved in batch]
+    columns = {
+        name: [origin[name] for origin in origins]
+        for name in ("project", "external_id", "prompt", "responses", "submissions", "guidelines")
+    }
+    return columns | {
+        "split": [split] * len(batch),
+        "row": list(range(first, first + len(batch))),
+        "annotators": [[pseudonym(name) for name in origin["annotators"]] for origin in origins],
+        "key": [shelved.key for shelved in batch],
+    }
+
+
+T = TypeVar("T")
+
+
+def _batches(rows: Iterator[T]) -> Iterator[tuple[int, list[T]]]:
     first = 0
     while batch := list(islice(rows, ROW_GROUP)):
         yield first, batch

@@ -1,47 +1,44 @@
-"""One pass over a selection: its rows onto the shelf, its figures into words and numbers."""
+"""One pass over a selection: its rows onto the shelf, the rules about rows beside other rows, and
+figures of what is left."""
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from exports import beside
 from exports.figures import describe
+from exports.looks import Facets
 from exports.models import Dataset
 from exports.selection import Selection, select
 from exports.shelf import Shelf
-from exports.work import DUPLICATE, Answer, Candidate, Ranked
+from exports.text_rules import TextRules
 
 Beat = Callable[[int], None]
+READ = 70  # per cent of the work that is reading, where rows are compared with one another
 
 
-def provenance(found: Candidate) -> dict[str, Any]:
-    """Where a row comes from, for those who may ask; annotators still bear their names here."""
-    turns: list[Answer | Ranked] = [*found.answers, *found.rankings]
-    return {
-        "project": found.work.project,
-        "external_id": found.work.external_id,
-        "prompt": found.work.id,
-        "responses": [answer.id for answer in found.answers],
-        "submissions": sorted({turn.submission for turn in turns if turn.submission}),
-        "annotators": sorted({turn.annotator for turn in turns if turn.annotator}),
-        "guidelines": sorted({turn.guidelines for turn in turns if turn.guidelines}),
-    }
-
-
-def gather(dataset: Dataset, selection: Selection, shelf: Shelf, beat: Beat) -> dict[str, Any]:
+def gather(
+    dataset: Dataset,
+    selection: Selection,
+    shelf: Shelf,
+    beat: Beat,
+    facets: Facets | None = None,
+) -> dict[str, Any]:
     """`counts` per split, `prompts`, `dropped` {reason: rows} (most first), and the figures.
 
-    `beat` is called with the per cent of prompts read, after each chunk."""
-    dropped: Counter[str] = Counter()
+    `beat` is called with the per cent that is done, often."""
+    rules = TextRules(dataset.workspace, selection)
     for chunk in select(dataset, selection):
-        kept = [found for found in chunk.found if not found.reason]
-        dropped.update(found.reason for found in chunk.found if found.reason)
-        shelf.put((found, provenance(found)) for found in kept)
-        beat(100 * chunk.seen // max(chunk.total, 1))
-    if doubles := shelf.drop_duplicates():
-        dropped[DUPLICATE] += doubles
+        rules.apply(chunk.found)
+        shelf.put(chunk.found)
+        if facets is not None:
+            facets.put(chunk.found)
+        beat(READ * chunk.seen // max(chunk.total, 1))
+    groups = beside.apply(selection, shelf, lambda share: beat(READ + (99 - READ) * share // 100))
+    if facets is not None:
+        facets.finish(shelf, groups)
     return {
         "counts": shelf.counts(),
         "prompts": shelf.prompts(),
-        "dropped": dict(sorted(dropped.items(), key=lambda item: (-item[1], item[0]))),
-        **describe(shelf.lengths()),
+        "dropped": shelf.reasons(),
+        **describe(shelf.kept()["length"], shelf.kept()["other"]),
     }

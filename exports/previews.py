@@ -2,8 +2,10 @@
 
 import hashlib
 import logging
+import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,8 +13,11 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from annotation.models import Erasure
+from exports import looks
 from exports.dispatch import send
 from exports.gathering import gather
+from exports.looks import Facets
 from exports.models import Dataset, Preview
 from exports.selection import SelectionError, data_version, read
 from exports.shelf import Shelf
@@ -48,25 +53,39 @@ def compute(pk: int) -> None:
     dataset = Dataset.objects.select_related("workspace").filter(pk=pk).first()
     mine = Preview.objects.filter(dataset=pk)
     if dataset is None or not mine.filter(state="queued").update(
-        state="running", started=timezone.now()
+        state="running", started=timezone.now(), progress=0
     ):
         return
-    began = time.monotonic()
+    began, since = time.monotonic(), timezone.now()
+    home = looks.folder(dataset)
     try:
         selection = read(dataset)
         version = data_version(dataset, selection)
         key = hashlib.sha256(version.encode()).hexdigest()
-        if mine.filter(key=key).update(state="done", computed=timezone.now()):
+        here = mine.exclude(look="").filter(key=key)
+        if here.update(state="done", progress=100, computed=timezone.now()):
             return
-        with (
-            tempfile.TemporaryDirectory(prefix="annotune-preview-") as folder,
-            Shelf(Path(folder) / "rows.sqlite3") as shelf,
-        ):
-            result = gather(dataset, selection, shelf, lambda _: _beat(mine))
-            result["samples"] = _samples(shelf)
+        home.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".", dir=home))
+        try:
+            with Shelf(work / "rows.sqlite3") as shelf:
+                facets = Facets(dataset, work)
+                result = gather(dataset, selection, shelf, _heart(mine), facets)
+                result["samples"] = _samples(shelf)
+            # What was erased since we began may stand in it.
+            if Erasure.objects.filter(workspace=dataset.workspace, created__gte=since).exists():
+                mine.update(state="queued", key="")
+                send("preview", pk)
+                return
+            look = home / f"{key[:16]}-{since:%H%M%S%f}"
+            work.rename(look)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
         result["selection"] = dataset.selection
         result["seconds"] = round(time.monotonic() - began, 2)
-        mine.update(state="done", key=key, result=result, reason="", computed=timezone.now())
+        mine.update(state="done", key=key, result=result, reason="", look=str(look),
+                    progress=100, computed=timezone.now())  # fmt: skip
+        looks.tidy(dataset)
     except Exception as error:  # a worker outlives whatever a look dies of
         if isinstance(error, SelectionError):
             reason = f"{error}."
@@ -78,14 +97,23 @@ def compute(pk: int) -> None:
         mine.update(state="failed", key="", reason=reason, result=result, computed=timezone.now())
 
 
-def _beat(mine: QuerySet[Preview]) -> None:
-    mine.update(started=timezone.now())
+def _heart(mine: QuerySet[Preview]) -> Callable[[int], None]:
+    """Tell the row that we live and how far we are, once a second at most."""
+    last = 0.0
+
+    def beat(share: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= 1:
+            last = time.monotonic()
+            mine.update(started=timezone.now(), progress=share)
+
+    return beat
 
 
 def _samples(shelf: Shelf) -> list[dict[str, object]]:
     """The first rows in sorting order, which is as good as drawn."""
     for split in SPLITS:
-        if rows := list(shelf.read(split, SAMPLES)):
+        if rows := list(shelf.read(shelf.ids(split)[:SAMPLES])):
             return [
                 {
                     "split": split,

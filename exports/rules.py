@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any
 
 from exports.choices import ANSWER_CLASSES, CHOICES, PERSONAL, RANGES
+from exports.conditions import parse_metadata, parse_rating
 from exports.formats import KINDS, PROMPT_TEMPLATE, check_prompt_template
 
 
@@ -101,6 +102,7 @@ _LISTS = ("projects", "weights", "annotators", "without_annotators", "metadata",
           "languages", "not_in", "margin_table")  # fmt: skip
 _LINES = ("metadata", "ratings", "good", "annotators", "without_annotators", "not_in")
 _FROM_ALL: dict[str, dict[str, str]] = {"answers": ANSWER_CLASSES, "personal_kinds": PERSONAL}
+_CONDITIONS = {"metadata": parse_metadata, "ratings": parse_rating}
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -188,7 +190,11 @@ def _read(name: str, value: Any) -> Any:
             raise ValueError("choose at least one")
         return tuple(one for one in _FROM_ALL[name] if one in chosen)
     if name in _LISTS:
-        return _strings(value, lines=name in _LINES)
+        found = _strings(value, lines=name in _LINES)
+        for one in found:
+            if name in _CONDITIONS:
+                _CONDITIONS[name](one)
+        return found
     if name in CHOICES:
         if value not in CHOICES[name]:
             raise ValueError(f"{value!r} is none of {', '.join(CHOICES[name])}")
@@ -210,9 +216,9 @@ def _read(name: str, value: Any) -> Any:
 
 
 def check_kind(kind: str) -> None:
-    """Raises SelectionError for a kind that has no rows yet."""
+    """Raises SelectionError for what is no kind."""
     if kind not in KINDS:
-        text = f"“{kind}” cannot be made yet; choose one of {', '.join(KINDS)}."
+        text = f"“{kind}” is no kind; choose one of {', '.join(KINDS)}."
         raise SelectionError({"kind": text})
 
 

@@ -10,7 +10,10 @@ END = "<|endoftext|>"
 CAPTIONS = {
     "sft": "Marked: what is trained on.",
     "preference": "Marked: the answers that are compared, the better one first.",
+    "unpaired": "Marked: the answer that is called good or bad.",
     "prompts": "The model continues from here; its own answer is what it learns from.",
+    "text": "All of it is trained on.",
+    "labels": "The label is what is to be told from the text.",
 }
 
 
@@ -24,6 +27,8 @@ def render(kind: str, row: dict[str, Any], template: str) -> list[Rendered]:
     """One text a row, two for a preference, the conversation told once.
 
     `template` is a name in chat.TEMPLATES."""
+    if kind in formats.PLAIN:
+        return [Rendered(str(row.get("label", "")), [(row["text"], kind == "text")])]
     text = chat.TEMPLATES[template]
     if kind == "prompts":
         asked = chat.render(row["prompt"], text, add_generation_prompt=True, eos_token=END)
@@ -33,5 +38,11 @@ def render(kind: str, row: dict[str, Any], template: str) -> list[Rendered]:
         pieces = chat.segments(chat.to_messages(row, name), text, eos_token=END)
         if found and pieces[0] == found[0].pieces[0]:
             pieces[0] = ("… ", False)  # the same conversation again
-        found.append(Rendered(name if kind == "preference" else "", pieces))
+        found.append(Rendered(_title(kind, name, row), pieces))
     return found
+
+
+def _title(kind: str, name: str, row: dict[str, Any]) -> str:
+    if kind == "unpaired":
+        return "good" if row["label"] else "bad"
+    return name if kind == "preference" else ""

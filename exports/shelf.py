@@ -1,37 +1,51 @@
-"""Where rows wait to be sorted: a temporary SQLite file, so that memory does not grow with rows."""
+"""Where rows wait to be compared and sorted: an SQLite file, so that memory does not grow with
+rows. What is dropped lies there too, with its reason."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import blake2b, sha1
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
+import numpy as np
 import orjson
 
+from annotation.text import normalise
 from exports.splits import SPLITS
-from exports.work import Candidate
+from exports.work import DUPLICATE, Answer, Candidate, Ranked, Rated
 
 _TABLE = """
-PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;
-PRAGMA cache_size = -16000;
+PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -16000;
 CREATE TABLE rows (
-    key BLOB, digest BLOB, split INTEGER, prompt INTEGER, length INTEGER, other INTEGER,
-    row BLOB, provenance BLOB
+    id INTEGER PRIMARY KEY, key BLOB, digest BLOB, split INTEGER, prompt INTEGER, project INTEGER,
+    length INTEGER, other INTEGER, reason INTEGER, row BLOB, provenance BLOB
 );
+CREATE TABLE reasons (id INTEGER PRIMARY KEY, text TEXT);
 """
+_COLUMNS = np.dtype(
+    [(name, np.int64) for name in ("id", "split", "prompt", "project", "length", "other")]
+)
+_TOGETHER = 500  # rows that one statement reads
+Ids = Sequence[int] | np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
 class Shelved:
+    key: bytes
     row: dict[str, Any]
     provenance: dict[str, Any]
 
 
 def row_key(project: UUID, external_id: str, digest: bytes) -> bytes:
-    """What rows are sorted by: the same in any database, whatever the order of arrival."""
-    return uuid5(project, f"{external_id}\x1f{digest.hex()}").bytes
+    """What rows are sorted by, the same in any database and whatever the order of arrival: the
+    bytes of uuid5(project, external_id and digest), without the object."""
+    name = f"{external_id}\x1f{digest.hex()}".encode()
+    key = bytearray(sha1(project.bytes + name, usedforsecurity=False).digest()[:16])
+    key[6] = key[6] & 0x0F | 0x50
+    key[8] = key[8] & 0x3F | 0x80
+    return bytes(key)
 
 
 def content_digest(row: dict[str, Any]) -> bytes:
@@ -40,12 +54,44 @@ def content_digest(row: dict[str, Any]) -> bytes:
     return blake2b(orjson.dumps(content), digest_size=16).digest()
 
 
+def same_digest(row: dict[str, Any]) -> bytes:
+    """Equal for rows that say the same: as `content_digest`, the texts normalised."""
+    parts: list[str] = []
+    for name, value in row.items():
+        if isinstance(value, list):
+            for turn in value:
+                parts += (turn["role"], normalise(turn["content"]))
+        elif name != "margin":
+            parts.append(normalise(value) if isinstance(value, str) else str(value))
+        parts.append("\x1e")
+    return blake2b("\x1f".join(parts).encode(), digest_size=16).digest()
+
+
+def provenance(found: Candidate) -> dict[str, Any]:
+    """Where a row comes from, for those who may ask; annotators still bear their names here."""
+    turns: list[Answer | Ranked | Rated] = [*found.answers, *found.rankings, *found.rated]
+    return {
+        "project": found.work.project,
+        "external_id": found.work.external_id,
+        "prompt": found.work.id,
+        "responses": [answer.id for answer in found.answers],
+        "submissions": sorted({turn.submission for turn in turns if turn.submission}),
+        "annotators": sorted({turn.annotator for turn in turns if turn.annotator}),
+        "guidelines": sorted({turn.guidelines for turn in turns if turn.guidelines}),
+    }
+
+
 class Shelf:
-    """Put rows in any order, drop the duplicates, read them sorted. Use as a context manager."""
+    """Put rows in any order, drop some for a reason, read the others sorted. A context manager;
+    the file stays where it is. Rows are numbered from 1 as they come."""
 
     def __init__(self, path: Path) -> None:
         self._base = sqlite3.connect(path, isolation_level=None)
         self._base.executescript(_TABLE)
+        self._reasons = {"": 0}
+        self._projects: dict[str, int] = {}
+        self._last = 0
+        self._sorted: np.ndarray[Any, Any] | None = None
 
     def __enter__(self) -> "Shelf":
         return self
@@ -53,56 +99,160 @@ class Shelf:
     def __exit__(self, *_: object) -> None:
         self._base.close()
 
-    def put(self, rows: Iterable[tuple[Candidate, dict[str, Any]]]) -> None:
-        """Rows that have no reason to be dropped, each with its provenance."""
+    def put(self, rows: Iterable[Candidate]) -> None:
         self._base.execute("BEGIN")
         self._base.executemany(
-            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (self._line(found, provenance) for found, provenance in rows),
+            "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(self._line, rows)
         )
         self._base.execute("COMMIT")
+        self._sorted = None
 
-    @staticmethod
-    def _line(found: Candidate, provenance: dict[str, Any]) -> tuple[Any, ...]:
-        digest = content_digest(found.row)
+    def _line(self, found: Candidate) -> tuple[Any, ...]:
+        self._last += 1
+        key = digest = row = None
+        if not found.reason:
+            row = orjson.dumps(found.row)
+            plain = "margin" not in found.row
+            own = blake2b(row, digest_size=16).digest() if plain else content_digest(found.row)
+            key = row_key(found.work.project_uuid, found.work.external_id, own)
+            digest = same_digest(found.row)
         return (
-            row_key(found.work.project_uuid, found.work.external_id, digest),
+            self._last,
+            key,
             digest,
-            SPLITS.index(found.split),
+            SPLITS.index(found.split) if found.split else -1,
             found.work.id,
+            self._projects.setdefault(found.work.project, len(self._projects)),
             found.length,
             found.other,
-            orjson.dumps(found.row),
-            orjson.dumps(provenance),
+            self._code(found.reason),
+            row,
+            orjson.dumps(provenance(found)),
         )
 
-    def drop_duplicates(self) -> int:
-        """Of equal rows the first in sorting order stays, of those of one prompt the one with the
-        lowest margin, whichever came first; returns how many went."""
-        self._base.execute("CREATE INDEX equal_rows ON rows (digest, key)")
-        return self._base.execute(
-            "DELETE FROM rows WHERE rowid IN (SELECT rowid FROM ("
-            "SELECT rowid, ROW_NUMBER() OVER (PARTITION BY digest ORDER BY key, row) AS place"
-            " FROM rows"
-            ") WHERE place > 1)"
-        ).rowcount
+    def _code(self, reason: str) -> int:
+        if reason not in self._reasons:
+            self._reasons[reason] = len(self._reasons)
+            self._base.execute("INSERT INTO reasons VALUES (?, ?)", (self._reasons[reason], reason))
+        return self._reasons[reason]
+
+    def drop(self, ids: Iterable[int], reason: str) -> None:
+        """Leave these rows out."""
+        code = self._code(reason)
+        self._base.execute("BEGIN")
+        self._base.executemany(
+            f"UPDATE rows SET reason = {code} WHERE id = ?", ((int(pk),) for pk in ids)
+        )
+        self._base.execute("COMMIT")
+        self._sorted = None
+
+    def drop_duplicates(self) -> None:
+        """Of rows that say the same the first in sorting order stays; of those of one prompt the
+        one whose content sorts first, whichever came first."""
+        both, ids = self._marks("digest, key")
+        order = np.lexsort(tuple(both[:, column] for column in (3, 2, 1, 0)))
+        both, ids = both[order], ids[order]
+        same = (both[1:, :2] == both[:-1, :2]).all(axis=1)
+        gone = []
+        for start, end in _runs(same):
+            alike = ids[start:end]
+            twins = alike[(both[start:end] == both[start]).all(axis=1)]
+            stays = min(twins, key=lambda pk: self._raw(pk)) if len(twins) > 1 else twins[0]
+            gone += [pk for pk in alike if pk != stays]
+        if gone:
+            self.drop(gone, DUPLICATE)
+
+    def _raw(self, pk: int) -> bytes:
+        found = self._base.execute("SELECT row FROM rows WHERE id = ?", (int(pk),)).fetchone()
+        return bytes(found[0])
+
+    def _marks(self, columns: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Columns of 16 bytes as big-endian numbers, two a column, of the kept rows; their ids."""
+        lines = self._base.execute(f"SELECT id, {columns} FROM rows WHERE reason = 0")
+        width = 2 * len(columns.split(","))
+        pieces, ids = [], []
+        while batch := lines.fetchmany(10_000):
+            raw = b"".join(mark for line in batch for mark in line[1:])
+            pieces.append(np.frombuffer(raw, ">u8").astype(np.uint64).reshape(-1, width))
+            ids.append(np.fromiter((line[0] for line in batch), np.int64, len(batch)))
+        if not pieces:
+            return np.zeros((0, width), np.uint64), np.zeros(0, np.int64)
+        return np.concatenate(pieces), np.concatenate(ids)
+
+    def kept(self) -> np.ndarray[Any, Any]:
+        """The kept rows in sorting order: `id`, `split` (place in SPLITS), `prompt`, `project` (a
+        number), `length` and `other` (-1: none), as columns of a structured array."""
+        if self._sorted is None:
+            keys, ids = self._marks("key")
+            order = np.lexsort((keys[:, 1], keys[:, 0]))
+            lines = self._base.execute(
+                "SELECT id, split, prompt, project, length, ifnull(other, -1) FROM rows "
+                "WHERE reason = 0 ORDER BY id"
+            )
+            rows = np.fromiter(lines, _COLUMNS, len(ids))
+            by_id = np.argsort(ids)
+            places = np.empty(len(ids), np.int64)
+            places[by_id] = np.arange(len(ids))
+            self._sorted = rows[places[order]]
+        return self._sorted
+
+    def read(self, ids: Ids) -> Iterator[Shelved]:
+        """These rows, in the order asked for."""
+        for start in range(0, len(ids), _TOGETHER):
+            asked = [int(pk) for pk in ids[start : start + _TOGETHER]]
+            found = {
+                line[0]: line[1:]
+                for line in self._base.execute(
+                    "SELECT id, key, row, provenance FROM rows "
+                    f"WHERE id IN ({','.join(map(str, asked))})"
+                )
+            }
+            for pk in asked:
+                key, row, origin = found[pk]
+                yield Shelved(key, orjson.loads(row), orjson.loads(origin))
+
+    def dropped(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(reason, provenance) of each row that was left out, in order of arrival."""
+        lines = self._base.execute(
+            "SELECT text, provenance FROM rows JOIN reasons ON reasons.id = reason ORDER BY rows.id"
+        )
+        for reason, origin in lines:
+            yield reason, orjson.loads(origin)
+
+    def ids(self, split: str) -> np.ndarray[Any, Any]:
+        """The kept rows of a split, sorted."""
+        rows = self.kept()
+        return np.asarray(rows["id"][rows["split"] == SPLITS.index(split)])
 
     def counts(self) -> dict[str, int]:
-        found = dict(self._base.execute("SELECT split, COUNT(*) FROM rows GROUP BY split"))
-        return {name: found.get(place, 0) for place, name in enumerate(SPLITS)}
+        found = np.bincount(self.kept()["split"], minlength=len(SPLITS))
+        return {name: int(found[place]) for place, name in enumerate(SPLITS)}
 
     def prompts(self) -> int:
-        return int(self._base.execute("SELECT COUNT(DISTINCT prompt) FROM rows").fetchone()[0])
+        return len(np.unique(self.kept()["prompt"]))
 
-    def lengths(self) -> Iterator[tuple[int, int | None]]:
-        """Characters of each answer, and of the rejected one beside it."""
-        yield from self._base.execute("SELECT length, other FROM rows")
+    def projects(self) -> list[str]:
+        """The names of the numbers in `kept()`."""
+        return list(self._projects)
 
-    def read(self, split: str, limit: int = -1) -> Iterator[Shelved]:
-        """The split's rows, sorted; at most `limit` of them (-1: all)."""
+    def reasons(self) -> dict[str, int]:
+        """{reason: rows left out}, most first."""
         lines = self._base.execute(
-            "SELECT row, provenance FROM rows WHERE split = ? ORDER BY key LIMIT ?",
-            (SPLITS.index(split), limit),
+            "SELECT text, COUNT(*) FROM rows JOIN reasons ON reasons.id = reason GROUP BY text "
+            "ORDER BY 2 DESC, 1"
         )
-        for row, provenance in lines:
-            yield Shelved(orjson.loads(row), orjson.loads(provenance))
+        return dict(lines.fetchall())
+
+    def verdicts(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], list[str]]:
+        """Of every row in order of arrival its reason's number and its split's, and the words of
+        the reasons ("" for 0, which is kept)."""
+        lines = self._base.execute("SELECT reason, split FROM rows ORDER BY id")
+        both = np.fromiter(lines, np.dtype([("reason", np.int32), ("split", np.int32)]), self._last)
+        return both["reason"], both["split"], list(self._reasons)
+
+
+def _runs(same: np.ndarray[Any, Any]) -> Iterator[tuple[int, int]]:
+    """(start, end) of each run of equal neighbours; `same[i]`: i and i + 1 are equal."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], same, [False])).astype(np.int8)))
+    for start, end in zip(edges[::2], edges[1::2], strict=True):
+        yield int(start), int(end) + 1

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +203,12 @@ def _pseudonym(snapshot: Snapshot) -> Callable[[str], str]:
     """The same person bears the same pseudonym in all snapshots of the workspace; who it is cannot
     be told without the server's key."""
     key = f"{settings.SECRET_KEY}/{snapshot.dataset.workspace.slug}".encode()
-    return lambda name: "annotator-" + hmac.new(key, name.encode(), "sha256").hexdigest()[:12]
+
+    @cache
+    def pseudonym(name: str) -> str:
+        return "annotator-" + hmac.new(key, name.encode(), "sha256").hexdigest()[:12]
+
+    return pseudonym
 
 
 def _still(mine: "QuerySet[Snapshot]", progress: int) -> None:

@@ -17,6 +17,7 @@ from django.db.models import Q, QuerySet
 
 from annotation.errors import Refused
 from annotation.models import Erasure, Workspace
+from exports import looks
 from exports.models import Preview, Snapshot
 
 log = logging.getLogger("exports.withdrawal")
@@ -100,7 +101,11 @@ def sweep(workspace: Workspace | None = None) -> int:
     withdrawn = 0
     for place, newest in _newest(erasures).items():
         old = Q(started__lt=newest) | Q(computed__lt=newest)
-        Preview.objects.filter(old, dataset__workspace=place).delete()
+        for preview in Preview.objects.filter(old, dataset__workspace=place).select_related(
+            "dataset__workspace"
+        ):
+            preview.delete()
+            looks.destroy(preview.dataset)
         ready = Snapshot.objects.filter(
             dataset__workspace=place, state=State.READY, created__lte=newest
         )

@@ -36,7 +36,7 @@ class Answer:
     metadata: dict[str, Any] = field(default_factory=dict)
     stage: int | None = None
     review: str = ""
-    day: int | None = None  # of the work, days since 1970-01-01
+    day: str = ""  # of the work, as 2026-11-21
 
     @property
     def kind(self) -> str:
@@ -61,7 +61,7 @@ class Ranked:
     stage: int | None = None
     agreement: int | None = None
     review: str = ""
-    day: int | None = None
+    day: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ class Rated:
     annotator: str
     ratings: dict[str, Any]
     guidelines: int | None = None
-    passed_over: bool = False
+    passed_over: bool = False  # a lead decided its item otherwise
     out: str = ""
     agreement: int | None = None
     review: str = ""
-    day: int | None = None
+    day: str = ""
 
 
 @dataclass(slots=True)
@@ -116,6 +116,26 @@ class Candidate:
     rankings: list[Ranked] = field(default_factory=list)
     rated: list[Rated] = field(default_factory=list)
     label: str = ""  # unpaired and labels: what it was judged to be, for the page
+
+
+def outside(selection: Selection, annotator: str, day: str, review: str, own: bool = True) -> str:
+    """Why work does not count here by who did it, when, and what a reviewer said; or nothing.
+
+    `own`: done here. What was imported or said by a model has no review."""
+    if selection.annotators and annotator not in selection.annotators:
+        return "its annotator is not selected"
+    if annotator and annotator in selection.without_annotators:
+        return "its annotator is left out"
+    if selection.since and day < selection.since:
+        return f"from before {selection.since}"
+    if selection.until and day > selection.until:
+        return f"from after {selection.until}"
+    if own and selection.review != "any":
+        if review == "waiting":
+            return "waits for a review"
+        if selection.review == "accepted" and review not in ("accepted", "fixed"):
+            return "no reviewer accepted it"
+    return ""
 
 
 def class_of(answer: Answer) -> str:

@@ -52,7 +52,6 @@ def test_make_look_and_freeze(api, cast, pairs) -> None:
         ({"selection": {"projects": ["x"]}}, "projects", "no project x"),
         ({"selection": {"projects": ["support-desk"], "pairs": "x"}}, "pairs", "none of all"),
         ({"selection": [1]}, "selection", "object of rules"),
-        ({"kind": "text"}, "kind", "cannot be made yet"),
         ({"kind": "nonsense"}, "kind", "not a valid choice"),
         ({"name": ""}, "name", "blank"),
     ],

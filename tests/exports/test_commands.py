@@ -33,7 +33,7 @@ def test_make_dataset(cast) -> None:
     ("args", "words"),
     [
         (["--project", "nowhere", "--kind", "sft"], "no project “nowhere”"),
-        (["--project", "support-desk", "--kind", "text"], "“text” cannot be made yet"),
+        (["--project", "support-desk", "--kind", "nonsense"], "“nonsense” is no kind"),
         (["--project", "support-desk", "--kind", "sft", "--rule", "x"], "KEY=VALUE is wanted"),
         (["--project", "support-desk", "--kind", "sft", "--rule", "pairs=all"], "no such rule"),
         (["--project", "support-desk", "--kind", "sft", "--workspace", "x"], "no workspace “x”"),

@@ -8,8 +8,8 @@ import pytest
 from annotation import adjudication, queue, reviewing, submissions
 from annotation.models import Item, Stage, Submission
 from exports import datasets
-from exports.gathering import provenance
 from exports.selection import data_version, read, select
+from exports.shelf import provenance
 from tests.annotation.factories import make_prompt, make_stage
 
 pytestmark = pytest.mark.django_db

@@ -21,7 +21,10 @@ def rows() -> dict[str, dict]:
         "preference": formats.preference(
             prompt, "Air scatters blue light most.", "Because it is.", 2.0
         ),
+        "unpaired": formats.unpaired(prompt, "Because it is.", False),
         "prompts": formats.prompts(prompt),
+        "text": formats.document("The sky is blue because air scatters blue light most."),
+        "labels": formats.labels("Why is the sky blue?", "physics"),
     }
 
 
@@ -31,6 +34,8 @@ def test_rows_fit_their_schema_and_their_type(kind: str) -> None:
     schema = formats.schema(kind, margin=True)
     assert set(row) == set(schema.names) == set(get_type_hints(formats.KINDS[kind][1]))
     assert pa.Table.from_pylist([row], schema).to_pylist() == [row]
+    assert formats.table([row, row], schema).to_pylist() == [row, row]
+    assert formats.table([], schema).schema == schema
 
 
 @pytest.mark.parametrize("kind", formats.KINDS)
@@ -45,10 +50,9 @@ def test_no_margin_unless_asked() -> None:
     assert "margin" not in formats.schema("sft", margin=True).names
 
 
-@pytest.mark.parametrize("kind", ["unpaired", "text", "labels", "nonsense"])
-def test_other_kinds_have_no_schema(kind: str) -> None:
-    with pytest.raises(ValueError, match="none of sft, preference, prompts"):
-        formats.schema(kind)
+def test_what_is_no_kind_has_no_schema() -> None:
+    with pytest.raises(ValueError, match="none of sft, preference, unpaired"):
+        formats.schema("nonsense")
 
 
 def test_conversation() -> None:

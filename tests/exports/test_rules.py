@@ -8,10 +8,11 @@ from exports.rules import FIELDS, Selection, SelectionError, parse, to_json
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_defaults_go_out_and_come_back(kind: str) -> None:
-    assert parse(kind, {}) == Selection()
-    stored = to_json(kind, Selection(projects=("a", "b")))
+    needed = {"question": "metadata.topic"} if kind == "labels" else {}
+    assert parse(kind, needed) == Selection(**needed)
+    stored = to_json(kind, Selection(projects=("a", "b"), **needed))
     assert set(stored) == set(FIELDS[kind])
-    assert parse(kind, stored) == Selection(projects=("a", "b"))
+    assert parse(kind, stored) == Selection(projects=("a", "b"), **needed)
 
 
 def test_typed_text_is_read() -> None:
@@ -35,7 +36,17 @@ def test_typed_text_is_read() -> None:
     ("kind", "field", "value", "words"),
     [
         ("sft", "pairs", "all", "no such rule for sft"),
-        ("prompts", "min_length", 3, "no such rule for prompts"),
+        ("prompts", "best_ranked", True, "no such rule for prompts"),
+        ("sft", "weights", ["support"], "name=number"),
+        ("sft", "weights", ["support=0"], "outside 0.001"),
+        ("sft", "since", "21.11.2026", "is no date"),
+        ("sft", "metadata", "topic", "topic"),
+        ("sft", "ratings", ["helpful>=4"], "helpful"),
+        ("sft", "personal_kinds", ["name"], "none of email"),
+        ("sft", "personal", "shred", "none of keep, mask, drop"),
+        ("sft", "near", 101, "outside 0 to 100"),
+        ("preference", "margin_table", ["1"], "name=number"),
+        ("labels", "question", "", "which label"),
         ("sft", "colour", 3, "no such rule"),
         ("sft", "projects", 3, "list of names"),
         ("sft", "stages", "one", "numbers of stages"),
@@ -71,7 +82,20 @@ def test_something_must_be_left_to_train_on() -> None:
         parse("sft", {"test": 50, "validation": 45})
 
 
-@pytest.mark.parametrize("kind", ["unpaired", "text", "labels", "x"])
-def test_kinds_to_come_are_refused_by_name(kind: str) -> None:
-    with pytest.raises(SelectionError, match=f"{kind}.* cannot be made yet"):
+@pytest.mark.parametrize("kind", ["x", ""])
+def test_what_is_no_kind_is_refused_by_name(kind: str) -> None:
+    with pytest.raises(SelectionError, match=f"{kind}.* is no kind"):
         parse(kind, {})
+
+
+def test_bounds_that_cross_are_refused() -> None:
+    with pytest.raises(SelectionError, match="shorter than the shortest"):
+        parse("sft", {"min_length": 20, "max_length": 10})
+    with pytest.raises(SelectionError, match="before the first day"):
+        parse("sft", {"since": "2026-02-01", "until": "2026-01-01"})
+
+
+def test_lists_may_be_typed_a_line_each() -> None:
+    found = parse("sft", {"metadata": "topic=a, b\nscore>=3", "languages": "en, pt", "near": "85"})
+    assert found.metadata == ("topic=a, b", "score>=3")
+    assert found.languages == ("en", "pt") and found.near == 85

@@ -282,7 +282,7 @@ def test_no_root_in_two_splits_over_all_datasets(desk, cast, look) -> None:
 
 
 def test_several_projects_and_more_than_a_chunk(desk, cast, look, monkeypatch) -> None:
-    monkeypatch.setattr("exports.selection.CHUNK", 7)
+    monkeypatch.setattr("exports.reading.CHUNK", 7)
     second = Project.objects.create(workspace=cast.acme, name="Second", slug="second")
     for number in range(20):
         desk.answer(desk.prompt(f"one {number}"), "x")

@@ -39,7 +39,12 @@ def test_a_snapshot_is_a_directory_with_its_facts(sft) -> None:
     home = Path(snapshot.path)
     found = {p.relative_to(home).as_posix() for p in home.rglob("*") if p.is_file()}
     data = {files.data_path(split) for split in SPLITS}
-    assert found == data | {"README.md", "snapshot.json", "provenance.parquet"}
+    assert found == data | {
+        "README.md",
+        "snapshot.json",
+        "provenance.parquet",
+        "dropped.parquet",
+    }
     facts = json.loads((home / "snapshot.json").read_text("utf-8"))
     assert facts["sha256"] == snapshot.sha256 and facts["counts"] == snapshot.counts
     assert not list(home.parent.glob(".*")), "temporary folders are gone"
@@ -203,7 +208,7 @@ def test_nothing_to_train_on_is_refused_in_words(desk, sft, pairs) -> None:
 
 
 def test_a_train_split_without_rows_is_refused(desk, cast, monkeypatch) -> None:
-    monkeypatch.setattr("exports.rows.split", lambda *_: "test")
+    monkeypatch.setattr("exports.work.split", lambda *_: "test")
     prompt = desk.prompt("Alone?")
     desk.answer(prompt, "Yes.")
     dataset = datasets.create(

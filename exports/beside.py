@@ -1,0 +1,109 @@
+"""The rules about rows beside other rows: duplicates, what is nearly equal, and balance. They are
+asked in sorting order, so that the result does not depend on the order of arrival."""
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+from exports.leaks import Leaks
+from exports.near import Near
+from exports.rules import Selection, numbers
+from exports.shelf import Shelf
+from exports.splits import SPLITS
+
+TRAIN, TEST = SPLITS.index("train"), SPLITS.index("test")
+BATCH = 2_000  # rows whose texts are in memory together
+Beat = Callable[[int], None]
+
+
+def parts(row: dict[str, Any]) -> tuple[str, ...]:
+    """The texts that must be nearly equal one by one: what was asked, and each answer."""
+    if "text" in row:
+        return (row["text"],)
+    asked = "\n".join(turn["content"] for turn in row["prompt"])
+    answers = (row[name] for name in ("completion", "chosen", "rejected") if name in row)
+    return (asked, *(answer[-1]["content"] for answer in answers))
+
+
+def question(row: dict[str, Any]) -> str:
+    """What a model is asked: the last turn of the prompt, or the document."""
+    return str(row["text"] if "text" in row else row["prompt"][-1]["content"])
+
+
+def apply(selection: Selection, shelf: Shelf, beat: Beat) -> dict[int, int]:
+    """Drop rows, each with its reason. Returns {a dropped near-duplicate: the row that stays}."""
+    if (
+        selection.max_per_prompt
+        or selection.max_longer
+        or selection.max_annotator
+        or selection.weights
+    ):
+        from exports import balance
+    shelf.drop_duplicates()
+    groups = _near(selection, shelf, beat) if selection.near else {}
+    if selection.near_test:
+        _leaks(selection, shelf, beat)
+    if selection.max_per_prompt:
+        most = selection.max_per_prompt
+        gone = balance.per_prompt(_pairs(shelf, "prompt"), most)
+        shelf.drop(sorted(gone), f"more than {most} rows of the prompt")
+    if selection.max_longer:
+        rows = shelf.kept()
+        lengths = zip(
+            rows["id"].tolist(), rows["length"].tolist(), rows["other"].tolist(), strict=True
+        )
+        gone = balance.lengths(lengths, selection.max_longer / 100)
+        shelf.drop(sorted(gone), f"the longer answer wins in more than {selection.max_longer} %")
+    if selection.max_annotator:
+        ids = shelf.kept()["id"]
+        named = ((pk, tuple(line.provenance["annotators"])) for pk, line in _read(shelf, ids))
+        lost = balance.dominance(named, selection.max_annotator / 100)
+        shelf.drop(sorted(lost), f"more than {selection.max_annotator} % by one annotator")
+    if selection.weights:
+        names = shelf.projects()
+        rows = shelf.kept()
+        of = ((pk, names[at]) for pk, at in _pairs(shelf, "project"))
+        weights = dict.fromkeys(selection.projects, 1.0) | numbers(selection.weights)
+        gone = balance.mix(of, weights)
+        shelf.drop(sorted(gone), "more than the project's share of the mix")
+    return groups
+
+
+def _pairs(shelf: Shelf, column: str) -> list[tuple[int, int]]:
+    rows = shelf.kept()
+    return list(zip(rows["id"].tolist(), rows[column].tolist(), strict=True))
+
+
+def _read(shelf: Shelf, ids: Any) -> Any:
+    return zip(ids.tolist(), shelf.read(ids), strict=True)
+
+
+def _near(selection: Selection, shelf: Shelf, beat: Beat) -> dict[int, int]:
+    ids = shelf.kept()["id"]
+    near = Near(selection.near / 100)
+    for start in range(0, len(ids), BATCH):
+        batch = ids[start : start + BATCH]
+        near.add(batch.tolist(), [parts(shelved.row) for shelved in shelf.read(batch)])
+        beat(70 * start // len(ids))
+    groups = near.groups(lambda asked: [parts(found.row) for found in shelf.read(asked)])
+    shelf.drop(sorted(groups), f"near-duplicate of another row ({selection.near} %)")
+    return groups
+
+
+def _leaks(selection: Selection, shelf: Shelf, beat: Beat) -> None:
+    """Training rows whose question is nearly that of a test row."""
+    rows = shelf.kept()
+    tests, trains = rows["id"][rows["split"] == TEST], rows["id"][rows["split"] == TRAIN]
+    if not len(tests):
+        return
+    leaks = Leaks(selection.near_test / 100)
+    leaks.guard(question(shelved.row) for shelved in shelf.read(tests))
+    gone: list[int] = []
+    lines = _read(shelf, trains)
+    done = 0
+    while batch := list(islice(lines, BATCH)):
+        hits = leaks.find([question(shelved.row) for _, shelved in batch])
+        gone += [pk for (pk, _), hit in zip(batch, hits, strict=True) if hit]
+        done += len(batch)
+        beat(70 + 30 * done // len(trains))
+    shelf.drop(gone, f"nearly equal to a test prompt ({selection.near_test} %)")

@@ -1,0 +1,193 @@
+"""A look: what a dataset's rules make of the data today, row by row, in files that its pages read.
+
+A directory of LOOK_ROOT: `rows.sqlite3` (the shelf), `facets.arrow` (a column a facet, a line a row
+in order of arrival, uncompressed: pages map it into memory) and `look.json`. The only writer of
+these directories; previews.py says which of them a dataset shows."""
+
+import json
+import shutil
+from array import array
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from django.conf import settings
+
+from annotation.models import Stage
+from exports import language, text_rules
+from exports.models import Dataset, Preview
+from exports.shelf import Shelf
+from exports.splits import SPLITS
+from exports.work import Answer, Candidate, Ranked, Rated
+
+TERMS = {
+    "project": "Project",
+    "stage": "Stage",
+    "annotator": "Annotator",
+    "origin": "Answer",
+    "language": "Language",
+    "review": "Review",
+    "label": "Label",
+}
+NUMBERS = {
+    "length": "Length of the answer",
+    "other": "Length of the rejected answer",
+    "prompt_length": "Length of the prompt",
+    "agreement": "Agreement",
+}
+NONE = -1
+METADATA = 12  # names of metadata that become facets, the first ones met ...
+VALUES = 500  # ... and which have no more values than this
+EPOCH = date(1970, 1, 1).toordinal()
+
+
+class _Terms:
+    """A dictionary column being written: a number a row, and what the numbers mean."""
+
+    def __init__(self, before: int = 0) -> None:
+        self.codes = array("i", [NONE]) * before
+        self.words: dict[str, int] = {}
+
+    def add(self, word: str | None) -> None:
+        self.codes.append(NONE if word is None else self.words.setdefault(word, len(self.words)))
+
+    def column(self) -> pa.Array:
+        codes = np.frombuffer(self.codes, np.int32) if len(self.codes) else np.zeros(0, np.int32)
+        return pa.DictionaryArray.from_arrays(
+            pa.array(codes, pa.int32(), mask=codes == NONE), pa.array(list(self.words), pa.string())
+        )
+
+
+class Facets:
+    """The facets of every row, kept or not, gathered as rows come."""
+
+    def __init__(self, dataset: Dataset, directory: Path) -> None:
+        stages = Stage.objects.filter(project__workspace=dataset.workspace)
+        self._stages = {stage.pk: f"{stage.project} / {stage}" for stage in
+                        stages.select_related("project")}  # fmt: skip
+        self._directory = directory
+        self._terms = {name: _Terms() for name in TERMS}
+        self._numbers = {name: array("i") for name in (*NUMBERS, "day")}
+        self._metadata: dict[str, _Terms] = {}
+        self._rows = 0
+
+    def put(self, found: Sequence[Candidate]) -> None:
+        """The candidates of a chunk, in the order in which the shelf has them."""
+        spoken = [_spoken(candidate) for candidate in found]
+        names = language.identify(spoken)
+        for candidate, name in zip(found, names, strict=True):
+            self._put(candidate, name)
+
+    def _put(self, found: Candidate, spoken: str) -> None:
+        work = found.work
+        judged: list[Ranked | Rated] = [*found.rankings, *found.rated]
+        done: list[Answer | Ranked | Rated] = [*judged, *found.answers]
+        stage = next((turn.stage for turn in done if turn.stage), None)
+        known = [turn.agreement for turn in judged if turn.agreement is not None]
+        days = [turn.day for turn in done if turn.day]
+        asked = work.messages[-1].get("content") if work.messages else None
+        terms = {
+            "project": work.project,
+            "stage": self._stages.get(stage or 0),
+            "annotator": next((turn.annotator for turn in done if turn.annotator), None),
+            "origin": found.answers[0].kind if found.answers else None,
+            "language": spoken,
+            "review": next((turn.review for turn in done if turn.review), None),
+            "label": found.label or None,
+        }
+        for name, word in terms.items():
+            self._terms[name].add(word)
+        numbers = {
+            "length": found.length if found.answers or found.length else NONE,
+            "other": NONE if found.other is None else found.other,
+            "prompt_length": len(asked) if isinstance(asked, str) else NONE,
+            "agreement": min(known, default=NONE),
+            "day": date.fromisoformat(max(days)).toordinal() - EPOCH if days else NONE,
+        }
+        for name, number in numbers.items():
+            self._numbers[name].append(number)
+        self._put_metadata(work.metadata)
+        self._rows += 1
+
+    def _put_metadata(self, metadata: dict[str, Any]) -> None:
+        for name in metadata:
+            if name not in self._metadata and len(self._metadata) < METADATA:
+                self._metadata[name] = _Terms(self._rows)
+        for name, column in self._metadata.items():
+            value = metadata.get(name)
+            if len(column.words) > VALUES or value is None or isinstance(value, list | dict):
+                column.add(None)
+            else:
+                column.add(value if isinstance(value, str) else json.dumps(value))
+
+    def finish(self, shelf: Shelf, groups: dict[int, int]) -> None:
+        """Write `facets.arrow` and `look.json`. `groups`: {a near-duplicate: the row that stays}"""
+        reasons, splits, words = shelf.verdicts()
+        group = np.full(self._rows, NONE, np.int32)
+        for gone, stays in groups.items():
+            group[gone - 1] = group[stays - 1] = stays
+        columns: dict[str, pa.Array] = {
+            "reason": pa.DictionaryArray.from_arrays(
+                pa.array(reasons, pa.int32()), pa.array(words, pa.string())
+            ),
+            "split": pa.DictionaryArray.from_arrays(
+                pa.array(splits, pa.int32(), mask=splits == NONE), pa.array(SPLITS, pa.string())
+            ),
+            "group": pa.array(group, pa.int32(), mask=group == NONE),
+        }
+        listed = [("reason", "Left out because", "terms"), ("split", "Split", "terms")]
+        for name, title in TERMS.items():
+            if len(self._terms[name].words):
+                columns[name] = self._terms[name].column()
+                listed.append((name, title, "terms"))
+        for name, title in (NUMBERS | {"day": "Day"}).items():
+            values = np.frombuffer(self._numbers[name], np.int32) if self._rows else group
+            if (values != NONE).any():
+                columns[name] = pa.array(values, pa.int32(), mask=values == NONE)
+                listed.append((name, title, "day" if name == "day" else "number"))
+        for name, column in self._metadata.items():
+            if 0 < len(column.words) <= VALUES:
+                columns[f"metadata.{name}"] = column.column()
+                listed.append((f"metadata.{name}", name, "terms"))
+        table = pa.table(columns).combine_chunks()
+        path = str(self._directory / "facets.arrow")
+        with pa.OSFile(path, "wb") as out, pa.ipc.new_file(out, table.schema) as writer:
+            writer.write_table(table)
+        facts = {
+            "rows": self._rows,
+            "facets": [{"name": n, "title": t, "type": kind} for n, t, kind in listed],
+        }
+        text = json.dumps(facts, ensure_ascii=False, indent=1)
+        (self._directory / "look.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _spoken(found: Candidate) -> str:
+    """What the language is told from: of a dropped row, too."""
+    if found.row is not None:
+        return text_rules.said(found.row)
+    if found.answers:
+        return found.answers[0].text
+    asked = found.work.messages[-1].get("content") if found.work.messages else ""
+    return asked if isinstance(asked, str) else ""
+
+
+def folder(dataset: Dataset) -> Path:
+    """Where the looks of a dataset lie, one at a time but while one takes another's place."""
+    return Path(settings.LOOK_ROOT) / dataset.workspace.slug / str(dataset.pk)
+
+
+def tidy(dataset: Dataset) -> None:
+    """Delete the looks that the dataset shows no longer; what is being written stays."""
+    shown = Preview.objects.filter(dataset=dataset).values_list("look", flat=True).first()
+    home = folder(dataset)
+    for path in home.iterdir() if home.is_dir() else ():
+        if str(path) != shown and not path.name.startswith("."):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def destroy(dataset: Dataset) -> None:
+    """Delete every look of the dataset: after an erasure they hold what was erased."""
+    shutil.rmtree(folder(dataset), ignore_errors=True)

@@ -1,0 +1,130 @@
+"""The rules about a row's own texts: language, boilerplate, personal data, and what a benchmark
+holds already. They are asked of rows that no other rule has dropped, in this order."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from annotation.models import Workspace
+from exports import benchmarks, boilerplate, files, language, personal
+from exports.contamination import Grams
+from exports.models import Snapshot
+from exports.rules import Selection, SelectionError
+from exports.work import Candidate
+
+
+def turns(row: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Every turn of a conversational row, each once."""
+    for value in row.values():
+        if isinstance(value, list):
+            yield from value
+
+
+def said(row: dict[str, Any]) -> str:
+    """What a model would learn to say: the answer, the better one of two; of rows without an
+    answer the question or the document."""
+    for name in ("completion", "chosen"):
+        if name in row:
+            return str(row[name][-1]["content"])
+    return str(row["text"] if "text" in row else row["prompt"][-1]["content"])
+
+
+def texts(row: dict[str, Any]) -> list[str]:
+    """All that stands in the row."""
+    plain = [row["text"]] if "text" in row else []
+    return plain + [turn["content"] for turn in turns(row)]
+
+
+class TextRules:
+    """The rules of one selection. Raises SelectionError where texts to keep apart from are gone."""
+
+    def __init__(self, workspace: Workspace, selection: Selection) -> None:
+        self.selection = selection
+        self._steps: list[Callable[[Sequence[Candidate]], None]] = []
+        if selection.languages or selection.unsure_language == "drop":
+            self._steps.append(self._language)
+        if selection.boilerplate:
+            self._steps.append(self._boilerplate)
+        if selection.personal != "keep":
+            self._steps.append(self._personal)
+        if selection.not_in:
+            self._grams = [(name, guarded(workspace, name, selection)) for name in selection.not_in]
+            self._steps.append(self._contamination)
+
+    def apply(self, found: Sequence[Candidate]) -> None:
+        """Drop candidates, each with its reason, and mask what is to be masked."""
+        for step in self._steps:
+            step([candidate for candidate in found if not candidate.reason])
+
+    def _language(self, found: Sequence[Candidate]) -> None:
+        wanted = self.selection.languages
+        names = language.identify([said(candidate.row) for candidate in found])
+        for candidate, name in zip(found, names, strict=True):
+            if not name and self.selection.unsure_language == "drop":
+                _drop(candidate, "not sure in which language")
+            elif name and wanted and name not in wanted:
+                _drop(candidate, f"in another language ({name})")
+
+    def _boilerplate(self, found: Sequence[Candidate]) -> None:
+        for candidate in found:
+            if why := boilerplate.why(said(candidate.row)):
+                _drop(candidate, f"boilerplate: {why}")
+
+    def _personal(self, found: Sequence[Candidate]) -> None:
+        kinds = self.selection.personal_kinds
+        for candidate in found:
+            row = candidate.row
+            if self.selection.personal == "drop":
+                hits = {hit.kind for text in texts(row) for hit in personal.find(text, kinds)}
+                if hits:
+                    first = next(kind for kind in personal.KINDS if kind in hits)
+                    _drop(candidate, f"holds personal data ({first})")
+                continue
+            for turn in turns(row):
+                turn["content"] = personal.mask(turn["content"], kinds)[0]
+            if "text" in row:
+                row["text"] = personal.mask(row["text"], kinds)[0]
+
+    def _contamination(self, found: Sequence[Candidate]) -> None:
+        for candidate in found:
+            for name, grams in self._grams:
+                if any(grams.hit(text) for text in texts(candidate.row)):
+                    _drop(candidate, f"shares {self.selection.not_in_words} words with {name}")
+                    break
+
+
+def _drop(candidate: Candidate, reason: str) -> None:
+    candidate.reason, candidate.row = reason, None
+
+
+def guarded(workspace: Workspace, name: str, selection: Selection) -> Grams:
+    """The word n-grams of a dataset's newest snapshot or of a benchmark.
+
+    Raises SelectionError where it is not there."""
+    grams = Grams(selection.not_in_words)
+    for text in _guarded_texts(workspace, name):
+        grams.add(text)
+    return grams
+
+
+def _guarded_texts(workspace: Workspace, name: str) -> Iterator[str]:
+    sort, _, called = name.partition(" ")
+    if sort == "benchmark":
+        benchmark = workspace.benchmarks.filter(name=called).first()
+        if benchmark is None:
+            raise SelectionError({"not_in": f"no benchmark “{called}” here"})
+        yield from benchmarks.texts(benchmark)
+        return
+    snapshot = newest(workspace, called)
+    if snapshot is None:
+        raise SelectionError({"not_in": f"“{called}” has no frozen version to keep apart from"})
+    for row in files.read_rows(Path(snapshot.path)):
+        yield from texts(row)
+
+
+def newest(workspace: Workspace, slug: str) -> Snapshot | None:
+    """The newest good version of a dataset."""
+    ready = Snapshot.objects.filter(
+        dataset__workspace=workspace, dataset__slug=slug, state=Snapshot.State.READY
+    )
+    return ready.order_by("-number").first()
