@@ -83,15 +83,20 @@ def suggested(columns: Iterable[Column]) -> dict[str, str]:
     known = {_plain(name): name for name in reversed(names)}
     mapping: dict[str, str] = {}
     for role, words in NAMES.items():
-        for word in words:
-            if word in known and known[word] not in mapping.values():
-                mapping[role] = known[word]
-                break
-    if ("chosen" in mapping) != ("rejected" in mapping):
-        mapping.pop("chosen", None)
-        mapping.pop("rejected", None)
-    if "chosen" in mapping:
-        mapping.pop("response", None)
+        exact = [known[word] for word in words if word in known]
+        # “best answer”, “response_1”: less sure, so only what is hardly anything else.
+        like = [name for name in names if set(_plain(name).split("_")) & {*words[:3]}]
+        free = [name for name in [*exact, *like] if name not in mapping.values()]
+        if free and (exact or role in ("prompt", "response")):
+            mapping[role] = free[0]
+        if role == "response" and not exact and len(free) > 1:
+            del mapping[role]
+            mapping |= {f"response.{name}": name for name in free}
+    pair = {"chosen", "rejected"} & set(mapping)
+    if len(pair) == 2:
+        mapping = {name: at for name, at in mapping.items() if name.split(".")[0] != "response"}
+    elif pair:
+        del mapping[pair.pop()]
     if "prompt" not in mapping:
         return {}
     rest = [name for name in names if name not in mapping.values()]

@@ -67,7 +67,7 @@ def reading(
     columns = columns_here(import_row)
     seen = Preview(import_row.layout, error=problem) if problem else preview(import_row)
     saved = mappings.offered(import_row.workspace, {column.name for column in columns})
-    mapped = bool(import_row.mapping)
+    no_answers = not any(one.answers for _, rows in seen.shown for one in rows)
     return {
         "import": import_row,
         "project": import_row.project,
@@ -78,7 +78,8 @@ def reading(
         "layout_form": layout_form or layout_of(import_row, saved),
         "columns": columns_form
         or ColumnsForm(columns=columns, mapping=import_row.mapping or suggested(columns)),
-        "columns_open": mapped or not import_row.layout or columns_form is not None,
+        # To be looked at where nothing was recognised, and where nothing but prompts came of it.
+        "columns_open": bool(import_row.mapping or columns_form or no_answers),
         "name_form": name_form or NameForm(),
         "saved": ColumnMapping.objects.filter(workspace=import_row.workspace).order_by("name"),
     }
