@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
-from django.db.models import Q, TextField
+from django.db.models import TextField
 from django.db.models.functions import Cast, Left
 
 from annotation.bootstrap import is_given
 from annotation.dawid_skene import dawid_skene
-from annotation.models import Adjudication, Gold, Import, Project, Prompt, Ranking, Submission
+from annotation.models import Adjudication, Gold, Item, Project, Ranking, Submission
 from exports.conditions import parse_rating, question
 from exports.judging import NOTHING, Known
 from exports.reliability import Measured, Tally, by_pair, ways
@@ -19,10 +19,11 @@ from exports.rules import Selection
 from exports.unification import Fitted, given
 from exports.work import outside
 
-CHUNK = 2_000  # prompts at once
+CHUNK = 1_000  # prompts at once
 MOST = 100_000  # different units (who said what) that a fit is made from
 RANKINGS = "rankings"
 BY_WEIGHT = ("weighted", "best_annotator")
+Items = Mapping[int, int]  # {item: its prompt}
 
 
 def known(selection: Selection, projects: Iterable[Project]) -> Known:
@@ -70,11 +71,10 @@ def measure(selection: Selection, projects: Iterable[Project]) -> Measured:
     once its import is done; of a submission that a reviewer fixed, what its author had said."""
     tally = Tally()
     for project in projects:
-        asked = [one for one in map(_Asked.of, sources(selection)) if one.here(project)]
-        for here in _ranges(project) if asked else ():
-            truth = _truth(here)
-            for one in asked:
-                one.add(tally, here, selection, truth)
+        for asked in map(_Asked.of, sources(selection)):
+            for stage in asked.stages(project, selection):
+                for items in _ranges(stage):
+                    asked.add(tally, items)
     return tally.measured()
 
 
@@ -89,23 +89,24 @@ class _Asked:
     def of(cls, named: str) -> "_Asked":
         return cls(*(question(named) or ()))
 
-    def here(self, project: Project) -> bool:
-        """Whether the project asks it."""
+    def stages(self, project: Project, selection: Selection) -> list[int]:
+        """The chosen stages of the project that ask it."""
+        stages = project.stages.all()
+        if selection.stages is not None:
+            stages = stages.filter(pk__in=selection.stages)
         if not self.key:
-            return True
-        for stage in project.stages.filter(pk=self.stage):
+            return list(stages.values_list("pk", flat=True))
+        for stage in stages.filter(pk=self.stage):
             for asked in stage.rubric:
                 if asked["key"] == self.key and asked["type"] != "text":
                     self.kind = asked["type"]
                     self.spread = float(asked.get("high", 1) - asked.get("low", 0)) or 1.0
-                    return True
-        return False
+                    return [stage.pk]
+        return []
 
-    def add(
-        self, tally: Tally, here: Q, selection: Selection, truth: Mapping[int, Mapping[str, Any]]
-    ) -> None:
-        read = _questions(here, self.stage, self.key) if self.key else _orders(here, selection)
-        for item, said in read:
+    def add(self, tally: Tally, items: Items) -> None:
+        truth = _truth(items)
+        for item, said in _questions(items, self.key) if self.key else _orders(items):
             right = truth.get(item, {})
             if self.key:
                 units = _by_part(said, self.kind)
@@ -132,65 +133,52 @@ def _by_part(said: Mapping[str, Any], kind: str) -> dict[Any, dict[str, Any]]:
     return units
 
 
-def _ranges(project: Project) -> Iterator[Q]:
-    """Conditions on `item`, the path to an item, that together take each prompt once."""
-    last = 0
-    prompts = Prompt.objects.live().filter(project=project).order_by("id").values_list("id")
-    while rows := list(prompts.filter(id__gt=last)[:CHUNK]):
-        first, last = rows[0][0], rows[-1][0]
-        yield Q(
-            item__prompt_id__gte=first, item__prompt_id__lte=last, item__prompt__project=project
-        )
+def _ranges(stage: int) -> Iterator[Items]:
+    """The stage's items, all of a prompt together, CHUNK prompts at a time. What hangs on them is
+    asked for by the items: an index by stage would be read from its beginning each time."""
+    last, all_items = 0, Item.objects.filter(stage=stage)
+    prompts = all_items.order_by("prompt").values_list("prompt", flat=True).distinct()
+    while found := list(prompts.filter(prompt__gt=last)[:CHUNK]):
+        here = all_items.filter(prompt__gt=last, prompt__lte=found[-1])
+        yield dict(here.values_list("pk", "prompt"))
+        last = found[-1]
 
 
-def _of_submission(here: Q) -> Q:
-    """The condition, said of rows that hang on a submission."""
-    return Q(**{f"submission__{name}": value for name, value in here.children})  # type: ignore[misc]
-
-
-def _truth(here: Q) -> dict[int, dict[str, Any]]:
+def _truth(items: Items) -> dict[int, dict[str, Any]]:
     """{item: what is right}: what a lead decided, else its gold."""
-    found = dict(Gold.objects.filter(here).values_list("item", "content"))
-    rows = Adjudication.objects.filter(here, withdrawn__isnull=True)
+    found = dict(Gold.objects.filter(item__in=[*items]).values_list("item", "content"))
+    rows = Adjudication.objects.filter(item__in=[*items], withdrawn__isnull=True)
     chosen = dict(rows.exclude(submission=None).values_list("submission", "item"))
     found |= dict(rows.filter(submission=None).values_list("item", "content"))
-    ratings = Submission.objects.filter(pk__in=chosen).values_list("pk", "ratings")
-    orders = dict(Ranking.objects.filter(submission__in=chosen).values_list("submission", "order"))
+    ratings = Submission.objects.filter(pk__in=[*chosen]).values_list("pk", "ratings")
+    orders = Ranking.objects.filter(submission__in=[*chosen]).values_list("submission", "order")
+    best_first = dict(orders)
     for pk, rated in ratings:
-        found[chosen[pk]] = {"ratings": rated, "order": orders.get(pk)}
+        found[chosen[pk]] = {"ratings": rated, "order": best_first.get(pk)}
     return found
 
 
-def _orders(here: Q, selection: Selection) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(item, {annotator: order}) of the chosen stages."""
-    here = _of_submission(here)
-    unfinished = Import.objects.exclude(state=Import.State.DONE).values("pk")
-    rows = Ranking.objects.filter(
-        Q(submission__batch__isnull=True) | ~Q(submission__batch__in=unfinished),
-        here,
-        submission__state=Submission.State.SUBMITTED,
-        withdrawn__isnull=True,
-    )
-    if selection.stages is not None:
-        rows = rows.filter(submission__stage__in=selection.stages)
-    drafts = dict(rows.filter(submission__review="fixed").values_list("pk", "submission__draft"))
+def _handed_in(items: Items) -> Any:
+    rows = Submission.objects.live().filter(item__in=[*items], state=Submission.State.SUBMITTED)
+    return rows.order_by("pk")
+
+
+def _orders(items: Items) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(item, {annotator: order})."""
+    rows = _handed_in(items).filter(ranking__withdrawn=None, ranking__isnull=False)
+    drafts = dict(rows.filter(review="fixed").values_list("pk", "draft"))
     said: dict[int, dict[str, Any]] = defaultdict(dict)
     for pk, item, user, rater, order in rows.values_list(
-        "pk", "submission__item", "submission__user", "submission__rater", _text("order")
-    ).order_by("pk"):
+        "pk", "item", "user", "rater", _text("ranking__order")
+    ):
         own = drafts.get(pk, {}).get("order")
         said[item][annotator(user, rater)] = own or orjson.loads(order)
     yield from said.items()
 
 
-def _handed_in(here: Q, stage: int) -> Any:
-    rows = Submission.objects.live().filter(here, stage=stage, state=Submission.State.SUBMITTED)
-    return rows.exclude(ratings={}).order_by("pk")
-
-
-def _questions(here: Q, stage: int, key: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _questions(items: Items, key: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """(item, {annotator: their answer to the question})."""
-    rows = _handed_in(here, stage)
+    rows = _handed_in(items)
     drafts = dict(rows.filter(review="fixed").values_list("pk", "draft"))
     said: dict[int, dict[str, Any]] = defaultdict(dict)
     for pk, item, user, rater, ratings in rows.values_list(
@@ -209,15 +197,12 @@ def fit_labels(selection: Selection, projects: Iterable[Project], named: str = "
 
     Units of which the same people say the same are one with a count; of those that differ the
     first MOST are used, and `Fitted.units` of `Fitted.seen` says so."""
-    stage, key = question(named or selection.question) or (0, "")
+    asked = _Asked.of(named or selection.question)
     patterns: Counter[tuple[tuple[str, Any], ...]] = Counter()
     seen = 0
-    inside = selection.stages is None or stage in selection.stages
     for project in projects:
-        if not inside or not project.stages.filter(pk=stage).exists():
-            continue
-        for here in _ranges(project):
-            for unit in _units(here, stage, key, selection):
+        for stage in asked.stages(project, selection) if asked.key else ():
+            for unit in _units(stage, asked.key, selection):
                 pattern = tuple(sorted(unit.items()))
                 seen += 1
                 if pattern in patterns or len(patterns) < MOST:
@@ -227,22 +212,23 @@ def fit_labels(selection: Selection, projects: Iterable[Project], named: str = "
     return Fitted(fit["labels"], fit["prior"], fit["confusion"], patterns.total(), seen)
 
 
-def _units(here: Q, stage: int, key: str, selection: Selection) -> Iterator[dict[str, Any]]:
+def _units(stage: int, key: str, selection: Selection) -> Iterator[dict[str, Any]]:
     """{annotator: label} of each prompt or answer, without those that a lead decided."""
-    decided = Adjudication.objects.filter(here, withdrawn__isnull=True).values("item")
-    rows = _handed_in(here, stage).exclude(item__in=decided)
-    units: dict[tuple[int, str], dict[str, Any]] = defaultdict(dict)
-    for prompt, user, rater, origin, ratings, review, day in rows.values_list(
-        "item__prompt", "user", "rater", "origin", _text("ratings"), "review", _day("submitted")
-    ):
-        who = annotator(user, rater)
-        if outside(selection, who, day or "", review, own=origin != "import"):
-            continue
-        value = orjson.loads(ratings).get(key)
-        for part, one in (value if isinstance(value, Mapping) else {"": value}).items():
-            if is_given(one):
-                units[prompt, part][who] = one
-    yield from map(given, units.values())
+    for items in _ranges(stage):
+        decided = Adjudication.objects.filter(item__in=[*items], withdrawn__isnull=True)
+        known = set(decided.values_list("item", flat=True))
+        units: dict[tuple[int, str], dict[str, Any]] = defaultdict(dict)
+        for item, user, rater, origin, ratings, review, day in _handed_in(items).values_list(
+            "item", "user", "rater", "origin", _text("ratings"), "review", _day("submitted")
+        ):
+            who = annotator(user, rater)
+            if item in known or outside(selection, who, day or "", review, own=origin != "import"):
+                continue
+            value = orjson.loads(ratings).get(key)
+            for part, one in (value if isinstance(value, Mapping) else {"": value}).items():
+                if is_given(one):
+                    units[items[item], part][who] = one
+        yield from map(given, units.values())
 
 
 def annotator(user: int | None, name: str) -> str:
