@@ -12,6 +12,7 @@ from django.db.models.functions import Cast, Length
 
 from annotation.models import (
     Adjudication,
+    Item,
     Prompt,
     Ranking,
     Response,
@@ -20,11 +21,11 @@ from annotation.models import (
     Submission,
     Workspace,
 )
-from exports import raters, reading
+from exports import questions, raters, reading, text_rules
 from exports.models import Dataset
 from exports.reading import Wanted
 from exports.rows import candidates
-from exports.rules import Selection, SelectionError, check_kind, parse, to_json
+from exports.rules import Selection, SelectionError, check_kind, numbers, parse, to_json
 from exports.work import Candidate
 
 __all__ = ["Chunk", "Selection", "SelectionError", "check", "data_version", "read", "select"]
@@ -56,10 +57,26 @@ def check(workspace: Workspace, kind: str, values: dict[str, Any]) -> Selection:
         here = set(Stage.objects.filter(project__in=pks).values_list("pk", flat=True))
         if foreign := [str(pk) for pk in selection.stages if pk not in here]:
             errors["stages"] = f"{', '.join(foreign)}: not a stage of the chosen projects"
+    if not errors:
+        projects = list(workspace.projects.filter(slug__in=selection.projects))
+        errors |= questions.problems(kind, selection, projects)
+        errors |= _unknown(workspace, selection)
     if errors:
         raise SelectionError(errors)
     # Sorted, so that the order in which they were ticked does not count.
     return replace(selection, projects=tuple(sorted(selection.projects)))
+
+
+def _unknown(workspace: Workspace, selection: Selection) -> dict[str, str]:
+    """What the selection names and is not there, by field."""
+    errors = {}
+    foreign = set(numbers(selection.weights)) - set(selection.projects)
+    if foreign:
+        errors["weights"] = f"{', '.join(sorted(foreign))}: not among the chosen projects"
+    for name in selection.not_in:
+        if (wrong := text_rules.unguarded(workspace, name)) is not None:
+            errors["not_in"] = wrong
+    return errors
 
 
 def read(dataset: Dataset) -> Selection:
@@ -97,8 +114,10 @@ def data_version(dataset: Dataset, selection: Selection) -> str:
             last=Max("id"),
             retired=Count("retired"),
             size=Sum(Length(Cast("messages", TextField())) + Length("system") + Length("context")),
+            metadata=Sum(Length(Cast("metadata", TextField()))),
         )
     ]
+    guarded = [text_rules.mark(dataset.workspace, name) for name in selection.not_in]
     if dataset.kind != "prompts":
         responses = Response.objects.live().filter(prompt__project__in=projects)
         turns = Submission.objects.live().filter(stage__project__in=projects)
@@ -114,4 +133,7 @@ def data_version(dataset: Dataset, selection: Selection) -> str:
             reviews.aggregate(n=Count("id"), last=Max("id")),
             decisions.aggregate(n=Count("id"), last=Max("id"), gone=Count("withdrawn")),
         ]
-    return repr((to_json(dataset.kind, selection), [sorted(part.items()) for part in parts]))
+        items = Item.objects.filter(stage__project__in=projects, disagreement__isnull=False)
+        parts.append(items.aggregate(n=Count("id"), apart=Sum("disagreement")))
+    rules = to_json(dataset.kind, selection)
+    return repr((rules, guarded, [sorted(part.items()) for part in parts]))

@@ -8,7 +8,7 @@ from typing import Any
 from annotation.models import Workspace
 from exports import benchmarks, boilerplate, files, language, personal
 from exports.contamination import Grams
-from exports.models import Snapshot
+from exports.models import Benchmark, Snapshot
 from exports.rules import Selection, SelectionError
 from exports.work import Candidate
 
@@ -108,23 +108,35 @@ def guarded(workspace: Workspace, name: str, selection: Selection) -> Grams:
 
 
 def _guarded_texts(workspace: Workspace, name: str) -> Iterator[str]:
-    sort, _, called = name.partition(" ")
-    if sort == "benchmark":
-        benchmark = workspace.benchmarks.filter(name=called).first()
-        if benchmark is None:
-            raise SelectionError({"not_in": f"no benchmark “{called}” here"})
-        yield from benchmarks.texts(benchmark)
+    found = _guard(workspace, name)
+    if isinstance(found, str):
+        raise SelectionError({"not_in": found})
+    if isinstance(found, Benchmark):
+        yield from benchmarks.texts(found)
         return
-    snapshot = newest(workspace, called)
-    if snapshot is None:
-        raise SelectionError({"not_in": f"“{called}” has no frozen version to keep apart from"})
-    for row in files.read_rows(Path(snapshot.path)):
+    for row in files.read_rows(Path(found.path)):
         yield from texts(row)
 
 
-def newest(workspace: Workspace, slug: str) -> Snapshot | None:
-    """The newest good version of a dataset."""
-    ready = Snapshot.objects.filter(
-        dataset__workspace=workspace, dataset__slug=slug, state=Snapshot.State.READY
-    )
-    return ready.order_by("-number").first()
+def unguarded(workspace: Workspace, name: str) -> str | None:
+    """Why there is nothing under the name to keep apart from, or None."""
+    found = _guard(workspace, name)
+    return found if isinstance(found, str) else None
+
+
+def mark(workspace: Workspace, name: str) -> str:
+    """Changes when the texts under the name do."""
+    found = _guard(workspace, name)
+    return found if isinstance(found, str) else found.sha256
+
+
+def _guard(workspace: Workspace, name: str) -> Benchmark | Snapshot | str:
+    sort, _, called = name.partition(" ")
+    if sort == "benchmark":
+        benchmark = workspace.benchmarks.filter(name=called).first()
+        return benchmark or f"there is no benchmark “{called}” here"
+    if sort != "dataset":
+        return f"{name!r} is neither “dataset SLUG” nor “benchmark NAME”"
+    ready = Snapshot.objects.filter(dataset__workspace=workspace, dataset__slug=called)
+    newest = ready.filter(state=Snapshot.State.READY).order_by("-number").first()
+    return newest or f"the dataset “{called}” has no frozen version to keep apart from"
