@@ -6,6 +6,7 @@ from typing import Any
 
 from annotation.bootstrap import is_given
 from exports.conditions import Condition, question
+from exports.preferences import DISAGREE
 from exports.rules import Selection
 from exports.unification import NOBODY, Fitted, labels, ratings
 from exports.work import Answer, Ranked, Rated, Work
@@ -83,14 +84,22 @@ def rated_value(
     return ratings(said(work, named, about).values, how, weights)
 
 
-def one_label(
-    work: Work, selection: Selection, named: str, known: Known, about: int | None = None
+def one_value(
+    work: Work, selection: Selection, known: Known, about: int | None = None
 ) -> tuple[Any, list[Rated], str]:
-    """(the label, whose words it is made of, why there is none)."""
-    found = said(work, named, about)
-    reason = too_weak(found.rated, selection) if found.rated else found.out or NOBODY
+    """(the value, whose words it is made of, why there is none) of the selection's question: scores
+    unified as scores, labels as labels; by Dawid-Skene scores are labels, too."""
+    found = said(work, selection.question, about)
+    if not found.values:
+        return None, [], found.out or NOBODY
+    if reason := too_weak(found.rated, selection):
+        return None, found.rated, reason
+    scores = all(isinstance(value, int | float) for value in found.values.values())
+    if scores and selection.label_by != "dawid_skene":
+        value = ratings(found.values, selection.rating_by, known.weights)
+        return value, found.rated, DISAGREE if value is None else ""
     label, divided = labels(found.values, selection.label_by, known.weights, known.fitted)
-    return label, found.rated, reason or divided
+    return label, found.rated, divided
 
 
 def unmet_rating(

@@ -5,14 +5,13 @@ from typing import Any
 
 from exports import formats, preferences
 from exports.conditions import looked_up
-from exports.judging import NOTHING, Known, one_label, said, too_weak
+from exports.judging import NOTHING, Known, one_value, said, too_weak
 from exports.rules import Selection
-from exports.unification import NOBODY, ratings
+from exports.unification import NOBODY
 from exports.work import (
     OTHER_CHOSEN,
     Answer,
     Candidate,
-    Rated,
     Work,
     place,
     prompt_of,
@@ -50,7 +49,9 @@ def unpaired(
             value = _metadata(work, selection.question, answer)
             thumb, found.reason = _thumb(value, selection.good, NOBODY)
         else:
-            thumb, found.rated, found.reason = _by_question(work, selection, known, answer)
+            value, found.rated, found.reason = one_value(work, selection, known, answer.id)
+            if not found.reason:
+                thumb, found.reason = _thumb(value, selection.good, preferences.DISAGREE)
         if not answer.in_scope and not found.rankings and not found.rated:
             continue  # of another stage, or not handed in; and nobody judged it
         if thumb is not None:
@@ -105,26 +106,6 @@ def _by_rank(work: Work, selection: Selection, known: Known) -> dict[int, tuple[
     return told
 
 
-def _by_question(
-    work: Work, selection: Selection, known: Known, answer: Answer
-) -> tuple[bool | None, list[Rated], str]:
-    """(thumb, whose words, why there is none). Scores are unified as scores, labels as labels."""
-    found = said(work, selection.question, answer.id)
-    if not found.values:
-        return None, [], found.out or NOBODY
-    if reason := too_weak(found.rated, selection):
-        return None, found.rated, reason
-    if all(isinstance(value, int | float) for value in found.values.values()):
-        value = ratings(found.values, selection.rating_by, known.weights)
-        thumb, reason = _thumb(value, selection.good, preferences.DISAGREE)
-        return thumb, found.rated, reason
-    label, rated, reason = one_label(work, selection, selection.question, known, answer.id)
-    if reason:
-        return None, rated, reason
-    thumb, reason = _thumb(label, selection.good, preferences.DISAGREE)
-    return thumb, rated, reason
-
-
 def _thumb(value: Any, good: tuple[str, ...], missing: str) -> tuple[bool | None, str]:
     """Whether a value is good: one of `good`; a number at least the least of them; a list where it
     holds one of them. A yes or no speaks for itself where `good` is empty."""
@@ -175,9 +156,7 @@ def _labelled(
     elif answer is None and _about_answers(work, selection.question):
         label, found.reason = None, ABOUT_ANSWERS
     else:
-        label, found.rated, found.reason = one_label(
-            work, selection, selection.question, known, about
-        )
+        label, found.rated, found.reason = one_value(work, selection, known, about)
     if isinstance(label, Mapping) and not found.reason:
         found.reason = f"{selection.question} is no label"
     if not found.reason:
@@ -224,9 +203,11 @@ def _metadata(work: Work, named: str, answer: Answer | None) -> Any:
 
 
 def _text(label: Any) -> str:
-    """A label as text: several of one thing with a bar between them."""
+    """A label as text: several of one thing with a bar between them; a mean to four digits."""
     if isinstance(label, list | tuple):
         return "|".join(map(_text, label))
+    if isinstance(label, float):
+        return f"{round(label, 4):.15g}"
     return str(label).lower() if isinstance(label, bool) else str(label)
 
 

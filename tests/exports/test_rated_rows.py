@@ -207,6 +207,21 @@ def test_labels_by_dawid_skene() -> None:
     assert labelled(made, Known(fitted=fitted), **rules) == [("Why?", "a")]
 
 
+def test_a_score_is_a_label() -> None:
+    made = work(answer(1))
+    made.rated = [rated(who, {"topic": score}) for who, score in (("a", 4), ("b", 4), ("c", 5))]
+    prompt = {"label_text": "prompt"}
+    assert labelled(made, **prompt) == [("Why?", "4.3333")]
+    assert labelled(made, rating_by="majority", **prompt) == [("Why?", "4")]
+    del made.rated[2]
+    assert labelled(made, **prompt) == [("Why?", "4")]
+    made.rated[0] = rated("a", {"topic": 5})
+    assert labelled(made, rating_by="majority", **prompt) == [("", DISAGREE)]
+    fitted = Fitted([4, 5], {4: 0.9, 5: 0.1}, {"name b": [[0.9, 0.1], [0.1, 0.9]]})
+    known = Known(fitted=fitted)
+    assert labelled(made, known, label_by="dawid_skene", **prompt) == [("Why?", "4")]
+
+
 def test_a_label_of_each_answer() -> None:
     made = work(answer(1), answer(2), answer(3), answer(4, in_scope=False))
     made.rated = [rated("ana", {"topic": {"1": "bug", "2": ["wish", "rant"]}})]
