@@ -189,7 +189,9 @@ class Batch(AbstractContextManager["Batch"]):
             self._changes.write(orjson.dumps(change) + b"\n")
         replies: list[list[Reply]] = []
         for number, (record, (mark, first)) in enumerate(zip(row.records, keys, strict=True)):
-            target = targets[number] or self._target(record, mark)
+            target = targets[number]
+            if target is None and number:  # an earlier prompt of the row may be the same
+                target = self._target(record, mark)
             if target is None:
                 parent = replies[record.parent[0]][record.parent[1]] if record.parent else None
                 root = targets[record.parent[0]] if record.parent else None
