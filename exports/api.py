@@ -1,5 +1,6 @@
 """Datasets and snapshots for programs: the pages' acts and refusals, as JSON. Leads only."""
 
+from dataclasses import asdict
 from typing import Any, cast
 
 from django.http import HttpRequest
@@ -14,7 +15,15 @@ from rest_framework.response import Response
 from annotation import access, activity
 from annotation.errors import Refused
 from annotation.models import Role
-from exports import datasets, previews, snapshots, withdrawal
+from exports import (
+    comparisons,
+    datasets,
+    previews,
+    rule_words,
+    signing,
+    snapshots,
+    withdrawal,
+)
 from exports.models import Dataset, Preview, Snapshot
 from exports.rules import SelectionError
 
@@ -43,6 +52,10 @@ class PreviewSerializer(serializers.ModelSerializer[Preview]):
 
 
 class SnapshotSerializer(serializers.ModelSerializer[Snapshot]):
+    """`tags`, `note` and the sign-off are what people say of it; its files hold nothing of them."""
+
+    tags = serializers.ListField(child=serializers.CharField(), required=False)
+
     class Meta:
         model = Snapshot
         fields = [
@@ -57,10 +70,14 @@ class SnapshotSerializer(serializers.ModelSerializer[Snapshot]):
             "counts",
             "dropped",
             "stats",
+            "tags",
+            "note",
+            "signed_by",
+            "signed",
             "created",
             "finished",
         ]
-        read_only_fields = fields
+        read_only_fields = [name for name in fields if name not in ("tags", "note")]
 
 
 def _plain(request: Request) -> HttpRequest:
@@ -150,12 +167,97 @@ class Snapshots(GenericAPIView[Snapshot]):
         return Response(self.get_serializer(snapshot).data, status=202)
 
 
+def _fetch_snapshot(request: Request, pk: int) -> Snapshot:
+    rows = Snapshot.objects.select_related("dataset__workspace", "signed_by")
+    return withdrawal.check(access.fetch(_plain(request), rows, Role.LEAD, pk=pk))
+
+
 class OneSnapshot(GenericAPIView[Snapshot]):
     serializer_class = SnapshotSerializer
     queryset = Snapshot.objects.none()
 
     @extend_schema(operation_id="snapshots_retrieve")
     def get(self, request: Request, pk: int) -> Response:
-        rows = Snapshot.objects.select_related("dataset__workspace")
-        found = withdrawal.check(access.fetch(_plain(request), rows, Role.LEAD, pk=pk))
+        return Response(self.get_serializer(_fetch_snapshot(request, pk)).data)
+
+    @extend_schema(operation_id="snapshots_describe")
+    def patch(self, request: Request, pk: int) -> Response:
+        """Set `tags` and `note`; what is not sent stays."""
+        found = _fetch_snapshot(request, pk)
+        given = self.get_serializer(found, data=request.data, partial=True)
+        given.is_valid(raise_exception=True)
+        tags = given.validated_data.get("tags", found.tags)
+        note = given.validated_data.get("note", found.note)
+        try:
+            signing.describe(snapshot=found, tags=tags, note=note)
+        except Refused as refusal:
+            raise ValidationError({"detail": str(refusal)}) from None
+        _note(request, "version described", found.dataset, f"version {found.number}")
         return Response(self.get_serializer(found).data)
+
+
+class SnapshotSign(GenericAPIView[Snapshot]):
+    serializer_class = SnapshotSerializer
+    queryset = Snapshot.objects.none()
+
+    @extend_schema(operation_id="snapshots_sign", request=None)
+    def post(self, request: Request, pk: int) -> Response:
+        """Sign the version off, as the one who asks."""
+        found = _fetch_snapshot(request, pk)
+        try:
+            signing.sign(snapshot=found, user=request.user)
+        except Refused as refusal:
+            raise ValidationError({"detail": str(refusal)}) from None
+        _note(request, "version signed off", found.dataset, f"version {found.number}")
+        return Response(self.get_serializer(found).data)
+
+    @extend_schema(operation_id="snapshots_unsign", responses=SnapshotSerializer)
+    def delete(self, request: Request, pk: int) -> Response:
+        """Take the sign-off back: the one who signed, or an owner."""
+        found = _fetch_snapshot(request, pk)
+        role: Role = _plain(request).role  # type: ignore[attr-defined]
+        try:
+            signing.unsign(snapshot=found, user=request.user, role=role)
+        except Refused as refusal:
+            raise ValidationError({"detail": str(refusal)}) from None
+        _note(request, "sign-off taken back", found.dataset, f"version {found.number}")
+        return Response(self.get_serializer(found).data)
+
+
+class ComparisonSerializer(serializers.Serializer[Any]):
+    """From `old` to `new`. `state`: comparing (ask again), done or failed; `rows`: where the whole
+    difference is downloaded as JSONL."""
+
+    old = serializers.IntegerField()
+    new = serializers.IntegerField()
+    state = serializers.CharField()
+    reason = serializers.CharField()
+    rules = serializers.ListField(child=serializers.DictField())
+    summary = serializers.DictField()
+    rows = serializers.CharField()
+
+
+class Compare(GenericAPIView[Snapshot]):
+    serializer_class = ComparisonSerializer
+    queryset = Snapshot.objects.none()
+
+    @extend_schema(operation_id="snapshots_compare")
+    def get(self, request: Request, pk: int, old: int) -> Response:
+        """What changed from the snapshot `old` to this one: rows and rules."""
+        after, before = _fetch_snapshot(request, pk), _fetch_snapshot(request, old)
+        try:
+            found = comparisons.of(before, after)
+        except Refused as refusal:
+            raise ValidationError({"detail": str(refusal)}) from None
+        kind = after.dataset.kind
+        rules = rule_words.changes(kind, before.selection, after.selection)
+        told = {
+            "old": before.pk,
+            "new": after.pk,
+            "state": "failed" if found.reason else "done" if found.diff else "comparing",
+            "reason": found.reason,
+            "rules": [asdict(rule) for rule in rules],
+            "summary": found.diff.summary() if found.diff else {},
+            "rows": reverse("exports:compare_rows", args=[after.pk, before.pk]),
+        }
+        return Response(told, status=200 if found.diff or found.reason else 202)

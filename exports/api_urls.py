@@ -10,4 +10,6 @@ urlpatterns: list[URLPattern] = [
     path("datasets/<int:pk>/preview/", api.DatasetPreview.as_view(), name="api-dataset-preview"),
     path("datasets/<int:pk>/snapshots/", api.Snapshots.as_view(), name="api-snapshots"),
     path("snapshots/<int:pk>/", api.OneSnapshot.as_view(), name="api-snapshot"),
+    path("snapshots/<int:pk>/sign/", api.SnapshotSign.as_view(), name="api-snapshot-sign"),
+    path("snapshots/<int:pk>/compare/<int:old>/", api.Compare.as_view(), name="api-compare"),
 ]

@@ -1,8 +1,8 @@
-"""What a worker does for this app: freeze, and look at what a selection gives."""
+"""What a worker does for this app: freeze, compare, and look at what a selection gives."""
 
 from celery import shared_task
 
-from exports import previews, snapshots
+from exports import comparisons, previews, snapshots
 
 
 @shared_task(name="exports.tasks.freeze")
@@ -13,3 +13,8 @@ def freeze(pk: int) -> None:
 @shared_task(name="exports.tasks.preview")
 def preview(pk: int) -> None:
     previews.compute(pk)
+
+
+@shared_task(name="exports.tasks.compare")
+def compare(pk: int) -> None:
+    comparisons.compare_asked(pk)

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from exports.views import datasets, explorer, shared, snapshots
+from exports.views import comparisons, datasets, explorer, shared, snapshots
 
 app_name = "exports"
 urlpatterns: list[URLPattern] = [
@@ -31,6 +31,15 @@ urlpatterns: list[URLPattern] = [
     path("datasets/<int:pk>/explore/rule/", explorer.explore_rule, name="explore_rule"),
     # A snapshot
     path("snapshots/<int:pk>/", snapshots.snapshot, name="snapshot"),
+    path("snapshots/<int:pk>/about/", snapshots.snapshot_about, name="snapshot_about"),
+    path("snapshots/<int:pk>/sign/", snapshots.snapshot_sign, name="snapshot_sign"),
+    path("snapshots/<int:pk>/unsign/", snapshots.snapshot_unsign, name="snapshot_unsign"),
+    path("snapshots/<int:pk>/plots/<str:name>", snapshots.plot, name="plot"),
+    path("snapshots/<int:pk>/compare/", comparisons.choose, name="compare_choose"),
+    path("snapshots/<int:pk>/compare/<int:old>/", comparisons.compare, name="compare"),
+    path(
+        "snapshots/<int:pk>/compare/<int:old>/rows/", comparisons.compare_rows, name="compare_rows"
+    ),
     path("snapshots/<int:pk>/destroy/", snapshots.snapshot_destroy, name="snapshot_destroy"),
     path("erasures/<int:pk>/snapshots/", snapshots.erasure_panel, name="erasure_panel"),
     path("snapshots/<int:pk>/state/", snapshots.snapshot_state, name="snapshot_state"),

@@ -224,6 +224,7 @@ ANNOTATION: list[View] = [
 ]
 
 _DATASET, _SNAPSHOT = ("dataset.pk",), ("snapshot.pk",)
+_TWO = ("snapshot.pk", "older_snapshot.pk")
 
 EXPORTS: list[View] = [
     *pages("exports:datasets", args=("acme.slug",), least="lead"),
@@ -243,6 +244,17 @@ EXPORTS: list[View] = [
     View("exports:explore_row", ("dataset.pk", "look_row"), "lead"),
     *form("exports:explore_rule", _DATASET, "lead"),
     *pages("exports:snapshot", "exports:snapshot_state", args=_SNAPSHOT, least="lead"),
+    *pages(
+        "exports:snapshot_about",
+        "exports:snapshot_sign",
+        "exports:snapshot_unsign",
+        args=_SNAPSHOT,
+        least="lead",
+        method="post",
+    ),
+    View("exports:plot", ("snapshot.pk", "plot_name"), "lead", ok=(404,)),
+    View("exports:compare_choose", _SNAPSHOT, "lead"),
+    *pages("exports:compare", "exports:compare_rows", args=_TWO, least="lead"),
     View("exports:snapshot_destroy", _SNAPSHOT, "owner", "post"),
     View("exports:erasure_panel", ("erasure.pk",), "owner"),
     View("exports:download", ("snapshot.pk", "download_form"), "lead"),
@@ -254,6 +266,10 @@ EXPORTS: list[View] = [
     View("api-snapshots", _DATASET, "lead", who="api"),
     View("api-snapshots", _DATASET, "lead", "post", who="api"),
     View("api-snapshot", _SNAPSHOT, "lead", who="api"),
+    View("api-snapshot", _SNAPSHOT, "lead", "patch", who="api"),
+    View("api-snapshot-sign", _SNAPSHOT, "lead", "post", who="api"),
+    View("api-snapshot-sign", _SNAPSHOT, "lead", "delete", who="api"),
+    View("api-compare", _TWO, "lead", who="api"),
 ]
 
 TRAINING = [
@@ -362,6 +378,10 @@ def make_world(cast: SimpleNamespace) -> SimpleNamespace:
     world.snapshot = Snapshot.objects.create(
         dataset=world.dataset, number=1, state="failed", selection={}
     )
+    world.older_snapshot = Snapshot.objects.create(
+        dataset=world.dataset, number=2, state="failed", selection={}
+    )
+    world.plot_name = "splits.png"
     world.download_form = "jsonl"
     world.run = Run.objects.create(workspace=cast.acme, recipe="sft", state="failed")
     world.erasure = Erasure.objects.create(workspace=cast.acme, kind="prompt", subject=1)

@@ -1,0 +1,111 @@
+"""Two frozen versions compared, once: versions never change. The only writer of what is kept of it,
+which holds numbers of rows and reasons, and no text: what is withdrawn later is not in it."""
+
+import json
+import logging
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+
+from annotation.errors import Refused
+from exports import diff, withdrawal
+from exports.diff import Diff
+from exports.dispatch import send
+from exports.models import Snapshot
+
+log = logging.getLogger("exports.comparisons")
+AT_ONCE = 50_000  # rows of both together that a page compares itself; more go to a worker
+AGAIN = 120  # seconds without a result after which a worker is asked once more
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`diff`: none while a worker is at it; `reason`: why there will be none."""
+
+    diff: Diff | None = None
+    reason: str = ""
+
+
+def of(old: Snapshot, new: Snapshot) -> Comparison:
+    """From `old` to `new`, made now, kept, or asked for. Raises Refused, with the reason."""
+    check(old, new)
+    home = _home(old, new)
+    if (home / "rows.npz").exists():
+        return Comparison(_read(home))
+    failed = home / "failed.txt"
+    if failed.exists() and time.time() - failed.stat().st_mtime < AGAIN:
+        return Comparison(reason=failed.read_text("utf-8"))
+    if old.rows + new.rows <= AT_ONCE:
+        _make(old, new)
+        return of(old, new)
+    home.mkdir(parents=True, exist_ok=True)
+    asked = home / "asked"
+    if not asked.exists() or time.time() - asked.stat().st_mtime > AGAIN:
+        asked.touch()
+        send("compare", new.pk)
+    return Comparison()
+
+
+def check(old: Snapshot, new: Snapshot) -> None:
+    """Raises Refused for two that cannot be compared."""
+    if old.pk == new.pk:
+        raise Refused(f"{new} and itself are the same: choose two versions.")
+    if old.dataset.kind != new.dataset.kind:
+        kinds = f"{old.dataset.kind} and {new.dataset.kind}"
+        raise Refused(f"{old} and {new} are of different kinds ({kinds}), so no row is the same.")
+    for each in (old, new):
+        if withdrawal.check(each).state != Snapshot.State.READY:
+            raise Refused(f"{each} is {each.state}: its rows are given to nobody.")
+        if not (Path(each.path or "/nowhere") / "snapshot.json").exists():
+            raise Refused(f"The files of {each} are gone from {each.path}: bring the folder back.")
+
+
+def compare_asked(pk: int) -> None:
+    """The worker's door: all comparisons that are asked for with this snapshot as the new one."""
+    rows = Snapshot.objects.select_related("dataset__workspace")
+    new = rows.filter(pk=pk).first()
+    if new is None:
+        return
+    for asked in sorted(_root(new).glob(f"*-{pk}/asked")):
+        old = rows.filter(pk=int(asked.parent.name.partition("-")[0])).first()
+        if old is not None and not (asked.parent / "rows.npz").exists():
+            _make(old, new)
+
+
+def _root(snapshot: Snapshot) -> Path:
+    return Path(settings.LOOK_ROOT) / snapshot.workspace.slug / "comparisons"
+
+
+def _home(old: Snapshot, new: Snapshot) -> Path:
+    return _root(new) / f"{old.pk}-{new.pk}"
+
+
+def _make(old: Snapshot, new: Snapshot) -> None:
+    home = _home(old, new)
+    home.mkdir(parents=True, exist_ok=True)
+    asked = home / "asked"
+    try:
+        found = diff.compare(Path(old.path), Path(new.path), lambda _: asked.touch())
+    except Exception as error:  # a worker outlives whatever a comparison dies of
+        log.warning("comparison failed", extra={"old": old.pk, "new": new.pk}, exc_info=error)
+        reason = f"{old} and {new} could not be compared: {error}."
+        (home / "failed.txt").write_text(reason, "utf-8")
+        return
+    facts = {"words": found.words, "ends": found.ends, "same": found.same}
+    rows = {name: getattr(found, name) for name in ("kind", "old", "new", "why")}
+    part = home / f"part-{os.getpid()}.npz"
+    np.savez(part, facts=np.array(json.dumps(facts)), **rows)
+    part.rename(home / "rows.npz")
+
+
+def _read(home: Path) -> Diff:
+    with np.load(home / "rows.npz", allow_pickle=False) as held:
+        facts: dict[str, Any] = json.loads(str(held["facts"]))
+        ends = facts["ends"][0], facts["ends"][1]
+        rows = (held[name] for name in ("kind", "old", "new", "why"))
+        return Diff(*rows, words=facts["words"], ends=ends, same=facts["same"])
