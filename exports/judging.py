@@ -29,13 +29,9 @@ NOTHING = Known()
 
 
 def in_force(rated: Iterable[Rated]) -> list[Rated]:
-    """Those that count: without what is out or passed over, and where a lead has decided (in words
-    of their own, or by choosing one of several), that alone."""
-    rated = list(rated)
-    decided = {one.item for one in rated if one.passed_over}
-    counts = [one for one in rated if not one.out and not one.passed_over]
-    by_lead = [one for one in counts if one.submission is None or one.item in decided]
-    return by_lead or counts
+    """Those that count: without what is out, and where a lead has decided, that alone."""
+    counts = [one for one in rated if not one.out]
+    return [one for one in counts if one.decided] or counts
 
 
 @dataclass
@@ -138,7 +134,7 @@ def best_rated(
 
 def too_weak(by: Sequence[Ranked] | Sequence[Rated], selection: Selection) -> str:
     """Why people's words on one thing are not enough, or nothing. A lead's decision is."""
-    if any(one.submission is None for one in by):
+    if any(one.decided for one in by):
         return ""
     if len({one.annotator for one in by}) < selection.min_raters:
         return f"fewer than {selection.min_raters} annotators"

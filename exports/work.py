@@ -57,6 +57,7 @@ class Ranked:
     strength: int | None = None
     guidelines: int | None = None
     all_bad: bool = False
+    decided: bool = False  # by a lead, who chose it or said it
     out: str = ""
     stage: int | None = None
     agreement: int | None = None
@@ -75,7 +76,7 @@ class Rated:
     annotator: str
     ratings: dict[str, Any]
     guidelines: int | None = None
-    passed_over: bool = False  # a lead decided its item otherwise
+    decided: bool = False  # by a lead, who chose it or said it
     out: str = ""
     agreement: int | None = None
     review: str = ""

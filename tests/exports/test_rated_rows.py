@@ -308,17 +308,19 @@ def test_documents(made: Work, fate: dict[int, Any]) -> None:
 def test_a_lead_has_the_last_word() -> None:
     made = work(answer(1))
     made.rated = [
-        rated("ana", {"helpful": 1}, passed_over=True),
-        rated("bea", {"helpful": 2}),
+        rated("bea", {"helpful": 2}, decided=True),
         rated("cleo", {"helpful": 5}, item=2),
     ]
     assert [one.annotator for one in in_force(made.rated)] == ["name bea"]
     assert rated_value(made, "7.helpful", "mean") == 2
-    made.rated.append(rated("lee", {"helpful": 4}, item=2, submission=None))
+    made.rated.append(rated("lee", {"helpful": 4}, item=2, submission=None, decided=True))
     assert {one.annotator for one in in_force(made.rated)} == {"name bea", "name lee"}
-    made.rated = [rated("ana", {"helpful": 1}), rated("lee", {"helpful": 4}, submission=None)]
+    made.rated = made.rated[1:]
     rules: dict[str, Any] = {"question": "7.helpful", "good": ("4",)}
     assert thumbs(made, min_raters=3, min_agreement=90, **rules) == {1: True}, "and that is enough"
+    made.rankings = [ranked("ana", [[1], [2]], decided=True, agreement=0)]
+    ranks = thumbs(made, question="rankings", min_raters=3, min_agreement=90)
+    assert ranks == {1: True}
 
 
 def test_thresholds_on_ratings() -> None:
