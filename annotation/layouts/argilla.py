@@ -102,7 +102,10 @@ def _question(name: str, columns: Mapping[str, Any]) -> Question:
     states = columns.get("responses.status") or [None] * len(values)
     lists = (values, users, states)
     if not all(isinstance(one, list) for one in lists) or len({len(one) for one in lists}) > 1:
-        raise Refused(f"{name} has responses, users and status that are no lists of one length")
+        raise Refused(
+            f"{name} has responses, users and status that are no lists of one length; a CSV keeps no "
+            "lists: export Parquet or JSON"
+        )
     for user, value, state in zip(users, values, states, strict=True):
         _take(found, user, value, state)
     return found
