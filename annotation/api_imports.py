@@ -9,11 +9,13 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation import access, activity, importing
+from annotation import access, activity, importing, mappings
 from annotation.api import Lists, project_of
 from annotation.errors import Refused
-from annotation.import_files import preview
+from annotation.fetching import describe
+from annotation.forms.imports import web_address
 from annotation.models import Import, Role
+from annotation.parsing import preview
 from annotation.serializers import JsonObject, NotedRow, RefusedRow
 
 
@@ -27,7 +29,8 @@ class ImportOut(serializers.ModelSerializer[Import]):
         model = Import
         fields = [
             *("id", "project", "source", "filename", "layout", "mapping", "skip_bad", "state"),
-            *("reason", "rows_done", "rows_total", "report", "created", "finished"),
+            *("licence", "homepage", "reason", "rows_done", "rows_total", "bytes_done"),
+            *("bytes_total", "report", "created", "finished"),
         ]
         read_only_fields = fields
 
@@ -57,8 +60,13 @@ class ImportIn(serializers.Serializer[Any]):
     layout = serializers.CharField(
         max_length=40, default="", help_text="Left out, it is recognised by the columns."
     )
-    mapping = JsonObject(
-        default=dict, help_text='JSON, a column by field: {"messages": "question"}'
+    mapping = JsonObject(default=dict, help_text='JSON, a column by field: {"prompt": "question"}')
+    mapping_name = serializers.CharField(
+        max_length=100, default="", help_text="A mapping that the workspace has saved by this name."
+    )
+    licence = serializers.CharField(max_length=100, default="", allow_blank=True)
+    homepage = serializers.CharField(
+        max_length=500, default="", allow_blank=True, validators=[web_address]
     )
     skip_bad = serializers.BooleanField(default=False)
     start = serializers.BooleanField(default=True, help_text="False: look only; start it later.")
@@ -81,15 +89,21 @@ class Imports(Lists):
         sent = ImportIn(data=request.data)
         sent.is_valid(raise_exception=True)
         data = sent.validated_data
+        mapping = data["mapping"]
+        if data["mapping_name"]:
+            if mapping or data["layout"]:
+                raise Refused("Give a mapping's name, a mapping or a layout: one of them.")
+            mapping = mappings.named(project.workspace, data["mapping_name"])
         row = importing.create(
             project=project,
             user=request.user,
             upload=data["file"],
             filename=data["file"].name,
             layout=data["layout"],
-            mapping=data["mapping"],
+            mapping=mapping,
             skip_bad=data["skip_bad"],
         )
+        describe(import_row=row, licence=data["licence"], homepage=data["homepage"])
         if data["start"]:
             try:
                 importing.start(row)

@@ -55,6 +55,12 @@ def fits(mapping: dict[str, str], columns: Collection[str]) -> bool:
     )
 
 
+def fits_all(mapping: dict[str, str], columns: Collection[str]) -> bool:
+    """Whether it fits and no column of the file is left over."""
+    used = {column.strip().casefold() for column in mapping.values()}
+    return fits(mapping, columns) and {name.strip().casefold() for name in columns} <= used
+
+
 def offered(workspace: Workspace, columns: Collection[str]) -> list[ColumnMapping]:
     """The saved mappings that fit a file, that which uses most of its columns first."""
     rows = ColumnMapping.objects.filter(workspace=workspace).order_by("name", "pk")

@@ -136,6 +136,8 @@ def _roles(mapping: dict[str, str]) -> dict[str, str]:
 
 
 class NameForm(forms.Form):
+    use_required_attribute = False  # it stands among the columns, which are sent without it, too
+
     mapping_name = forms.CharField(
         label="Save these choices as",
         max_length=NAME_LENGTH,

@@ -84,16 +84,20 @@ def _create(request: HttpRequest, project: Project, way: str, said: dict[str, An
         import_row = fetching.directory(project=project, user=user, root=root, **said)
     else:
         import_row = importing.create(project=project, user=user, upload=said["file"])
-    if not import_row.layout:
-        _offer(import_row)
+    _offer(request, import_row)
     return import_row
 
 
-def _offer(import_row: Import) -> None:
-    """A saved mapping that fits, else one by the columns' names: to be looked at, not yet done."""
-    columns = columns_of(import_row)
-    offered = mappings.offered(import_row.workspace, {column.name for column in columns})
-    mapping = offered[0].mapping if offered else suggested(columns)
+def _offer(request: HttpRequest, import_row: Import) -> None:
+    """A saved mapping that fits all columns is taken before a layout. Where no layout fits: one
+    that fits some, else one by the columns' names; to be looked at, not yet done."""
+    names = [column.name for column in columns_of(import_row)]
+    offered = mappings.offered(import_row.workspace, names)
+    if offered and (not import_row.layout or mappings.fits_all(offered[0].mapping, names)):
+        mapping = offered[0].mapping
+        messages.info(request, f"Read by the saved mapping “{offered[0].name}”, which fits it.")
+    else:
+        mapping = {} if import_row.layout else suggested(columns_of(import_row))
     if mapping:
         importing.configure(
             import_row=import_row, layout="", mapping=mapping, skip_bad=import_row.skip_bad

@@ -1,16 +1,21 @@
-"""`manage.py import_prompts PROJECT FILE`: the same import as on the page, in this process."""
+"""`manage.py import_prompts PROJECT FILE`: the same import as on the page, in this process.
+
+Also of a dataset directory, and of hub:owner/name where the operator allows the Hub."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from annotation import importing, people, projects
+from annotation import fetching, hub, importing, mappings, people, projects
 from annotation.errors import Refused
-from annotation.import_files import display_name, no_layout, preview
+from annotation.forms.imports import web_address
+from annotation.import_files import display_name, drop
 from annotation.layouts import LAYOUTS
 from annotation.models import Import, Project, Workspace
+from annotation.parsing import no_layout, preview
 from annotation.reports import Report
 
 LISTED = 20  # refused rows and notes on the screen; the report has all of them
@@ -25,7 +30,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("project", help="the project's short name")
-        parser.add_argument("file", type=Path)
+        parser.add_argument("file", help="a file, a dataset directory, or hub:owner/name")
         parser.add_argument("--create", action="store_true", help="make what is missing")
         parser.add_argument("--workspace", help="its short name; needed if there are several")
         parser.add_argument("--layout", choices=sorted(LAYOUTS), help="else it is recognised")
@@ -35,27 +40,33 @@ class Command(BaseCommand):
             nargs="+",
             default=[],
             metavar="FIELD=COLUMN",
-            help="prompt, response, context, system, chosen, rejected, external_id, metadata.NAME",
+            help="prompt, response, response.NAME, context, system, chosen, rejected, external_id, "
+            "metadata.NAME",
         )
+        parser.add_argument("--mapping", metavar="NAME", help="a mapping that was saved by name")
+        parser.add_argument("--config", default="", help="of a directory or of the Hub")
+        parser.add_argument("--split", default="", help="else all of them")
+        parser.add_argument("--revision", default="", help="of the Hub: a branch, tag or commit")
+        parser.add_argument("--licence", help="of the rows, for the cards of datasets")
+        parser.add_argument("--homepage", help="where the file is from")
         parser.add_argument("--skip-bad", action="store_true", help="import the good rows")
         parser.add_argument("--dry-run", action="store_true", help="say what would happen")
         parser.add_argument("--report", type=Path, help="write the report here, as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        path: Path = options["file"]
-        if not path.is_file():
-            raise CommandError(f"There is no file {path}.")
-        if options["layout"] and options["map"]:
-            raise CommandError("Give --layout or --map, not both.")
+        name: str = options["file"]
+        _check(name, options)
         mapping = dict(_pair(pair) for pair in options["map"])
         made: list[Project | Workspace] = []
         try:
             project = find_project(
                 options["project"], options["workspace"], options["create"], made
             )
-            report, failure = _import(project, path, mapping, options)
+            if options["mapping"]:
+                mapping = mappings.named(project.workspace, options["mapping"])
+            report, failure = _import(project, name, mapping, options)
         except Refused as refusal:
-            report, failure = _of_refusal(path, str(refusal)), str(refusal)
+            report, failure = _of_refusal(name, str(refusal)), str(refusal)
         if failure or options["dry_run"]:
             for row in made:  # nothing is left of an import that did not happen
                 row.delete()
@@ -93,28 +104,66 @@ def _pair(text: str) -> tuple[str, str]:
     return name.strip(), column
 
 
+def _check(name: str, options: dict[str, Any]) -> None:
+    """Raises CommandError for what does not go together."""
+    if not name.startswith(hub.PREFIX) and not Path(name).exists():
+        raise CommandError(f"There is no file {name}.")
+    if sum(bool(options[way]) for way in ("layout", "map", "mapping")) > 1:
+        raise CommandError("Give --layout, --map or --mapping: one of them.")
+    if Path(name).is_file() and (options["config"] or options["split"]):
+        raise CommandError("--config and --split are for a directory or for the Hub.")
+    if options["revision"] and not name.startswith(hub.PREFIX):
+        raise CommandError("--revision is for the Hub.")
+    try:
+        web_address(options["homepage"] or "")
+    except ValidationError as error:
+        raise CommandError(f"--homepage: {error.message}") from None
+    if len(options["licence"] or "") > 100:
+        raise CommandError("--licence has at most 100 characters.")
+
+
 def _import(
-    project: Project, path: Path, mapping: dict[str, str], options: dict[str, Any]
+    project: Project, name: str, mapping: dict[str, str], options: dict[str, Any]
 ) -> tuple[dict[str, Any], str]:
     """The report, and the reason if nothing was imported."""
-    import_row = importing.create(
-        project=project,
-        user=None,
-        path=path,
-        layout=options["layout"] or "",
-        mapping=mapping,
-        skip_bad=options["skip_bad"],
-    )
+    import_row = _create(project, name, mapping, options)
     if not import_row.layout:
         columns = preview(import_row).columns
+        drop(import_row)
         import_row.delete()
         raise Refused(no_layout(columns))
+    fetching.describe(
+        import_row=import_row, licence=options["licence"], homepage=options["homepage"]
+    )
     report = importing.run_now(import_row, dry_run=options["dry_run"])
     return report, import_row.reason if import_row.state == Import.State.FAILED else ""
 
 
-def _of_refusal(path: Path, reason: str) -> dict[str, Any]:
-    report = Report(display_name(path.name), "")
+def _create(
+    project: Project, name: str, mapping: dict[str, str], options: dict[str, Any]
+) -> Import:
+    how = {"layout": options["layout"] or "", "mapping": mapping, "skip_bad": options["skip_bad"]}
+    which = {"config": options["config"], "split": options["split"]}
+    if not name.startswith(hub.PREFIX):
+        if Path(name).is_dir():
+            return fetching.directory(project=project, user=None, root=Path(name), **which, **how)
+        return importing.create(project=project, user=None, path=name, **how)
+    import_row = fetching.from_hub(
+        project=project, user=None, repo=name, revision=options["revision"], **which
+    )
+    fetching.fetch(import_row)
+    if import_row.state == Import.State.FAILED:
+        reason = import_row.reason
+        drop(import_row)
+        import_row.delete()
+        raise Refused(reason)
+    if how["layout"] or mapping:
+        importing.configure(import_row=import_row, **how)
+    return import_row
+
+
+def _of_refusal(name: str, reason: str) -> dict[str, Any]:
+    report = Report(display_name(name), "")
     report.note(None, reason)
     return report.as_dict()
 
