@@ -77,7 +77,9 @@ class RulesForm(forms.Form):
         values = {name: data[name] for name in FIELDS[kind] if name in data}
         empty = {name for name, value in values.items() if value in ("", None, [])}
         # Nothing ticked is a mistake to be told, not a default.
-        empty -= {"answers", "personal_kinds" if values.get("personal") != "keep" else "answers"}
+        empty.discard("answers")
+        if values.get("personal") in ("mask", "drop"):
+            empty.discard("personal_kinds")
         return {name: value for name, value in values.items() if name not in empty}
 
     def refuse(self, error: SelectionError) -> None:

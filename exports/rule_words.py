@@ -127,10 +127,10 @@ def say(rule: str, value: Any) -> str:
     """A rule's value in a few words: "20", "English", "off"."""
     if rule == "stages":
         return "all" if value in ("all", None) else ", ".join(map(str, value))
-    if value is None or value in ("", [], 0):
-        return "off" if rule not in ("test", "validation") else "0"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value is None or value in ("", [], 0):
+        return "off" if rule not in ("test", "validation") else "0"
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if rule in CHOICES:

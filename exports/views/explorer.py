@@ -5,7 +5,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -126,13 +126,9 @@ def explore_row(request: HttpRequest, pk: int, row: int) -> HttpResponse:
             shown = explorer_page.one(look, dataset, row)
         except NoLook:
             shown = None
-    if look is None or shown is None:
-        raise Http404
-    context = {
-        "dataset": dataset,
-        "shown": shown,
-        "pair": explorer_page.beside_kept(look, dataset, shown),
-    }
+    context: dict[str, Any] = {"dataset": dataset, "shown": shown}
+    if look is not None and shown is not None:
+        context["pair"] = explorer_page.beside_kept(look, dataset, shown)
     return render(request, "exports/_explore_row.html", context)
 
 

@@ -1,4 +1,4 @@
-"""What datasets share: rules under a name, with versions, and benchmarks to keep rows apart from."""
+"""What datasets share: rules under a name, with versions, and benchmarks."""
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required

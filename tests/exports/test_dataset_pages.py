@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from exports import datasets as acts
 from exports import previews, snapshots
 from exports.models import Dataset, Preview, Snapshot
 
@@ -114,7 +115,7 @@ def test_a_new_dataset_from_a_project(lee, cast) -> None:
         ({"test": "100"}, "outside 0 to 90"),
         ({"min_length": "few"}, "whole number"),
         ({"prompt_template": "{context}"}, "{prompt} is missing"),
-        ({"kind": "text"}, "text is not one of the available choices"),
+        ({"kind": "video"}, "video is not one of the available choices"),
     ],
 )
 def test_a_mistake_is_shown_beside_its_field(lee, fields, words: str) -> None:
@@ -154,7 +155,7 @@ def test_what_the_rules_give(lee, pairs) -> None:
     previews.compute(pairs.pk)
     shown = page(lee, pairs)
     assert "120</b><small>pairs kept" in shown and "60</b><small>prompts" in shown
-    assert '<td>tie</td><td class="n">60</td>' in shown
+    assert '?show=dropped&amp;reason=tie">tie</a></td><td class="n">60</td>' in shown
     assert 'role="img"' in shown and "Answers by length in characters" in shown
     assert "the longer answer wins in 50 %" in shown
     assert "&lt;|im_start|&gt;user" in shown and "<mark>long answer" in shown
@@ -233,6 +234,22 @@ def test_a_look_that_breaks_says_so(lee, sft, monkeypatch) -> None:
     previews.refresh(dataset=sft)
     previews.compute(sft.pk)
     assert "It broke off (ZeroDivisionError" in page(lee, sft)
+
+
+def test_each_rule_says_what_it_leaves_out(lee, sft) -> None:
+    acts.change(dataset=sft, name="Short", values=sft.selection | {"min_length": 30})
+    previews.refresh(dataset=sft)
+    previews.compute(sft.pk)
+    shown = page(lee, sft)
+    left = Preview.objects.get().result["dropped"]["shorter than 30 characters"]
+    assert f'from 30 characters <b class="num">−{left}</b>' in shown
+    assert "reason=shorter+than+30+characters" in shown
+
+
+def test_how_far_a_count_is(lee, sft) -> None:
+    previews.refresh(dataset=sft)
+    Preview.objects.update(state="running", progress=40, started=timezone.now())
+    assert 'value="40" aria-label="Counting"' in page(lee, sft)
 
 
 def test_look_again(lee, sft) -> None:

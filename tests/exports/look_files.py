@@ -1,0 +1,79 @@
+"""A small look written by hand, in the files that exports/looks.py leaves."""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+NUMBERS = ("length", "other", "agreement", "prompt_length", "group")
+
+
+def write_look(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    """`rows`: facets by name, and besides "texts" (question, answer), "digest", "prompt",
+    "responses" and "annotators" where they matter. A row without texts was never made."""
+    folder.mkdir(parents=True)
+    names = {name for row in rows for name in row} - {
+        "texts", "digest", "prompt", "responses", "annotators"
+    }  # fmt: skip
+    names |= {"reason"}
+    columns, facets = {}, []
+    for name in sorted(names):
+        values = [row.get(name, "" if name == "reason" else None) for row in rows]
+        if name in (*NUMBERS, "day"):
+            columns[name] = pa.array(values, pa.int32())
+            kind = "day" if name == "day" else "number"
+        else:
+            columns[name] = pa.array(values, pa.string()).dictionary_encode()
+            kind = "terms"
+        if name != "group":
+            facets.append({"name": name, "title": name.capitalize(), "type": kind})
+    table = pa.table(columns)
+    file = pa.OSFile(str(folder / "facets.arrow"), "wb")
+    with file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table)
+    (folder / "look.json").write_bytes(orjson.dumps({"rows": len(rows), "facets": facets}))
+    reasons = [""]
+    with sqlite3.connect(folder / "rows.sqlite3") as database:
+        database.executescript(
+            "CREATE TABLE reasons(id INTEGER PRIMARY KEY, text TEXT);"
+            "CREATE TABLE rows(id INTEGER PRIMARY KEY, key BLOB, digest BLOB, split INTEGER, prompt"
+            ' INTEGER, length INTEGER, other INTEGER, reason INTEGER, "row" BLOB, provenance BLOB);'
+        )
+        for number, row in enumerate(rows, 1):
+            reason = row.get("reason", "")
+            if reason not in reasons:
+                reasons.append(reason)
+            database.execute(
+                "INSERT INTO rows VALUES (?, NULL, ?, ?, ?, ?, NULL, ?, ?, ?)",
+                (
+                    number, row.get("digest"), 0, row.get("prompt", 0), row.get("length") or 0,
+                    reasons.index(reason), _row(row), _provenance(number, row),
+                ),
+            )  # fmt: skip
+        database.executemany("INSERT INTO reasons VALUES (?, ?)", enumerate(reasons))
+    database.close()
+    return folder
+
+
+def _row(row: dict[str, Any]) -> bytes | None:
+    if "texts" not in row:
+        return None
+    question, answer = row["texts"]
+    return orjson.dumps(
+        {
+            "prompt": [{"role": "user", "content": question}],
+            "completion": [{"role": "assistant", "content": answer}],
+        }
+    )
+
+
+def _provenance(number: int, row: dict[str, Any]) -> bytes:
+    return orjson.dumps(
+        {
+            "project": "support-desk", "external_id": f"q-{number}", "prompt": row.get("prompt", 0),
+            "responses": row.get("responses", []), "submissions": [],
+            "annotators": row.get("annotators", []), "guidelines": [],
+        }
+    )  # fmt: skip

@@ -1,0 +1,116 @@
+"""Rules in words, rules from the explorer's choices, and what a reason's rule is."""
+
+import pytest
+
+from exports.facet_rules import offers
+from exports.filters import Filters
+from exports.rule_fields import GROUPS, HELP
+from exports.rule_words import TITLES, active, changes, rule_of, say, sentences
+from exports.rules import FIELDS, Selection, parse, to_json
+
+
+def stored(kind: str = "sft", **rules) -> dict:
+    return to_json(kind, parse(kind, {"projects": ["a"]} | rules))
+
+
+def test_every_rule_has_a_title_an_explanation_and_one_group() -> None:
+    every = {rule for rules in FIELDS.values() for rule in rules}
+    grouped = [rule for _, rules in GROUPS for rule in rules if rule not in ("name", "kind")]
+    assert every == set(TITLES) == set(grouped) and len(grouped) == len(set(grouped))
+    assert every - set(HELP) == {"since", "until", "personal_kinds"}
+
+
+def test_what_is_set_in_a_line() -> None:
+    said = sentences("sft", stored(min_length=20, max_length=4000, languages=["en"]))
+    assert said["max_length"] == "20 to 4,000 characters" and said["languages"] == "en"
+    assert "min_length" not in said and "near" not in said
+    assert sentences("sft", {})["test"] == "test 5 %, validation 5 %"
+    assert sentences("sft", stored(stages=[3]))["stages"] == "1 stage(s) only"
+
+
+@pytest.mark.parametrize("kind", FIELDS)
+def test_sentences_only_of_the_kind_s_own_rules(kind: str) -> None:
+    assert set(sentences(kind, {})) <= set(FIELDS[kind])
+
+
+def test_changes_field_by_field() -> None:
+    found = changes("sft", stored(), stored(min_length=20, boilerplate=True))
+    assert [(one.title, one.before, one.after) for one in found] == [
+        ("Shortest, in characters", "off", "20"),
+        ("Leave out refusals and boilerplate", "no", "yes"),
+    ]
+    assert changes("sft", stored(), stored(projects=["b"]), without=("projects",)) == []
+
+
+def test_say() -> None:
+    assert say("stages", "all") == "all" and say("stages", [3, 4]) == "3, 4"
+    assert say("personal", "mask") == "put [EMAIL] and the like in its place"
+    assert say("test", 0) == "0" and say("max_length", 0) == "off" and say("test", 7.5) == "7.5"
+
+
+@pytest.mark.parametrize(
+    ("reason", "rule"),
+    [
+        ("shorter than 20 characters", "min_length"),
+        ("in another language (de)", "languages"),
+        ("more than 3 rows of the prompt", "max_per_prompt"),
+        ("more than 20 % by one annotator", "max_annotator"),
+        ("near-duplicate of another row (80 %)", "near"),
+        ("tie", ""),
+        ("exact duplicate of another row", ""),
+    ],
+)
+def test_the_rule_of_a_reason(reason: str, rule: str) -> None:
+    assert rule_of(reason) == rule
+
+
+def test_active_rules_with_what_they_leave_out() -> None:
+    dropped = {"shorter than 20 characters": 4, "tie": 9, "longer than 90 characters": 2}
+    found = {one.rule: one for one in active("sft", stored(min_length=20, max_length=90), dropped)}
+    assert (found["min_length"].rows, found["max_length"].rows) == (4, 2)
+    assert found["min_length"].words == "20 characters or more"
+    assert found["near_test"].rows == 0 and "test" not in found
+
+
+def offered(filters: Filters, kind: str = "sft", **rules) -> dict:
+    found = offers(kind, stored(kind, **rules), filters, {"Desk / Rank": 7})
+    return {(one.facet, one.way): one.values for one in found}
+
+
+def terms(**values) -> Filters:
+    return Filters(terms={name: frozenset(chosen) for name, chosen in values.items()})
+
+
+def test_choices_that_are_rules() -> None:
+    assert offered(terms(language={"en", ""}))[("language", "only")] == {
+        "languages": ["en"], "unsure_language": "keep",
+    }  # fmt: skip
+    assert offered(terms(stage={"Desk / Rank"}))[("stage", "only")] == {"stages": [7]}
+    assert offered(terms(project={"b"}))[("project", "only")] == {"projects": ["b"]}
+    found = offered(terms(annotator={"user 3"}), without_annotators=["user 1"])
+    assert found[("annotator", "without")] == {"without_annotators": ["user 1", "user 3"]}
+    assert found[("annotator", "only")] == {"annotators": ["user 3"]}
+
+
+def test_choices_of_metadata_are_conditions() -> None:
+    filters = Filters(terms={"metadata.topic": frozenset({"x", ""})})
+    assert offered(filters, metadata=["score>=3"]) == {
+        ("metadata.topic", "without"): {"metadata": ["score>=3", "has topic", "topic!=x"]}
+    }
+    one = Filters(terms={"metadata.topic": frozenset({"x"})})
+    assert offered(one)[("metadata.topic", "only")] == {"metadata": ["topic=x"]}
+
+
+def test_ranges_that_are_rules() -> None:
+    found = offered(Filters(ranges={"length": (20, None), "day": (20_000, 20_001)}))
+    assert found[("length", "only")] == {"min_length": 20, "max_length": 0}
+    assert found[("day", "only")] == {"since": "2024-10-04", "until": "2024-10-05"}
+    agreement = Filters(ranges={"agreement": (60, None)})
+    assert offered(agreement, "preference")[("agreement", "only")] == {"min_agreement": 60}
+    assert offered(agreement, "sft") == {}, "no rule of this kind"
+
+
+def test_choices_that_are_no_rules() -> None:
+    filters = terms(split={"train"}, label={"good"}, review={"waiting"}, language={""})
+    assert offered(filters) == {}
+    assert parse("sft", {"projects": ["a"]}) == Selection(projects=("a",))
