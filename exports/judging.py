@@ -22,6 +22,8 @@ class Known:
 
     def by_place(self, rankings: Sequence[Ranked]) -> dict[int, float]:
         """The weight of each ranking, by its place: what `preferences.unify` is given."""
+        if not self.weights:
+            return {}
         return {at: self.weights.get(one.annotator, 1.0) for at, one in enumerate(rankings)}
 
 
