@@ -125,9 +125,9 @@ class Look:
 
     def mask(self, filters: Filters, but: str = "") -> Mask:
         """Which rows the filters leave; `but`: a facet whose own filter is not asked."""
-        found = {"kept": lambda: self.kept.copy(), "dropped": lambda: ~self.kept}.get(
-            filters.show, lambda: np.ones(self.rows, dtype=np.bool_)
-        )()
+        found: Mask = np.ones(self.rows, dtype=np.bool_)
+        if filters.show != "all":
+            found = self.kept.copy() if filters.show == "kept" else ~self.kept
         for name, wanted in filters.terms.items():
             if name != but:
                 found &= _any_of(*self.terms(name), wanted)

@@ -125,6 +125,7 @@ class Facets:
 
     def finish(self, shelf: Shelf, groups: dict[int, int]) -> None:
         """Write `facets.arrow` and `look.json`. `groups`: {a near-duplicate: the row that stays}"""
+        shelf.find_twins()
         reasons, splits, words = shelf.verdicts()
         group = np.full(self._rows, NONE, np.int32)
         for gone, stays in groups.items():

@@ -243,6 +243,10 @@ class Shelf:
         )
         return dict(lines.fetchall())
 
+    def find_twins(self) -> None:
+        """An index, so that pages find the row that was kept of two that say the same."""
+        self._base.execute("CREATE INDEX rows_digest ON rows (digest) WHERE reason = 0")
+
     def verdicts(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], list[str]]:
         """Of every row in order of arrival its reason's number and its split's, and the words of
         the reasons ("" for 0, which is kept)."""

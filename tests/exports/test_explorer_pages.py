@@ -33,8 +33,8 @@ def rows(desk, cast):
     answer = desk.answer(asked, "An old answer")
     ana = f"user {cast.ana.pk}"
     return [
-        {"texts": ("What is up?", "Much is up"), "language": "en", "length": 10, "annotators": [ana],
-         "annotator": ana, "metadata.topic": "a & b", "digest": b"1", "group": 1, "day": 20_000},
+        {"texts": ("What is up?", "Much is up"), "language": "en", "length": 10,
+         "annotators": [ana], "annotator": ana, "metadata.topic": "a & b", "digest": b"1", "group": 1, "day": 20_000},
         {"texts": ("Was ist los?", "<b>Viel</b>"), "language": "de", "length": 11, "day": 20_030},
         {"texts": ("What is up?", "Much was up"), "language": "en", "length": 12, "group": 1,
          "reason": "near-duplicate of another row (80 %)"},
@@ -162,3 +162,21 @@ def test_what_is_no_rule_is_refused(lee, found) -> None:
     for query in ("", "?language=de&facet=language&way=without", "?facet=length&way=only"):
         assert lee.post(address + query).url == reverse("exports:explore", args=[found.pk])
     assert "No rule says that" in lee.get(address, follow=True).content.decode()
+
+
+def test_the_look_of_a_real_count(lee, pairs, desk) -> None:
+    """What looks.py writes is what is read here, an exact duplicate's kept row included."""
+    from exports import previews
+
+    stage = pairs.workspace.projects.get(slug="support-desk").stages.get()
+    for name in ("one", "two"):
+        asked = desk.prompt("The same?", external_id=name)
+        answers = [desk.answer(asked, text) for text in ("Yes, it is", "No")]
+        desk.rank(stage, asked, [[answers[0]], [answers[1]]])
+    previews.refresh(dataset=pairs)
+    previews.compute(pairs.pk)
+    shown = ask(lee, "explore", pairs.pk, show="dropped", reason="exact duplicate of another row")
+    assert "1 to 1 of 1" in shown
+    row = int(shown.split("/explore/rows/")[1].split("/")[0])
+    assert ask(lee, "explore_row", pairs.pk, row).count('class="side"') == 2
+    assert "1 to 25 of 60" in ask(lee, "explore", pairs.pk, show="dropped", reason="tie")
