@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import Count, Max, Min
 
+from annotation import search, search_index
 from annotation.errors import Refused
 from annotation.models import Project, Prompt, Response
 from annotation.prompt_filters import SHOWS, STATES, Filters
@@ -23,7 +24,8 @@ LONGEST = 8.0  # seconds, where a lead does something with all that match
 class Page:
     """`rows`: prompts with `answer_count`; `after`, `before`: cursors to page on from, None where
     there is no more. `reached`: not all was looked at yet, go on from here in the same direction;
-    `share`: the percentage of the project that lies behind it."""
+    `share`: the percentage of the project that lies behind it. `waiting`: prompts that came in
+    lately and that a search does not find yet, so many at least if there are `more_waiting`."""
 
     rows: list[Any]
     after: str | None
@@ -31,19 +33,32 @@ class Page:
     backwards: bool
     reached: str | None = None
     share: int = 0
+    waiting: int = 0
+    more_waiting: bool = False
 
 
 def chosen(project: Project, filters: Filters, most: int) -> list[int]:
     """The ids of all that a page's search and filters match; one more than `most` if there are.
 
-    Raises Refused where looking takes too long for one request."""
+    Raises Refused where looking takes too long for one request, and while a search would miss what
+    has just come in."""
     found = walk(project, filters, start="", backwards=False, want=most + 1, seconds=LONGEST)
+    if _waiting(project, filters)[0]:
+        raise Refused(
+            "Prompts have just come in that the search does not find yet, so that all that match "
+            "cannot be told. Try again in a moment, or tick prompts."
+        )
     if found.reached is not None and len(found.places) <= most:
         raise Refused(
             "Finding all that match takes too long here. Narrow the search by words, by a stage "
             "with its state, or by an annotator; or tick prompts."
         )
     return list(dict.fromkeys(pk for _, pk in found.places))
+
+
+def _waiting(project: Project, filters: Filters) -> tuple[int, bool]:
+    has_words = bool(search.parse(filters.q).chunks)
+    return search_index.waiting(project.pk) if has_words else (0, False)
 
 
 def page(*, project: Project, filters: Filters, after: str, before: str, shown: int = 0) -> Page:
@@ -55,12 +70,14 @@ def page(*, project: Project, filters: Filters, after: str, before: str, shown: 
     places = found.places[:want]
     # A full page that ran out of time goes on as the next page.
     more = len(found.places) > want or (found.reached is not None and len(places) == want)
+    waiting = _waiting(project, filters)
     cursors = [cursor for cursor, _ in places]
     if backwards:
         cursors.reverse()
     if not more and found.reached is not None:
         share = _share(project, found.reached, backwards)
-        return Page(_rows(places, backwards), None, None, backwards, found.reached, share)
+        rows = _rows(places, backwards)
+        return Page(rows, None, None, backwards, found.reached, share, *waiting)
     has_next = bool(cursors) and (backwards or more)
     has_previous = bool(cursors) and (more if backwards else bool(start))
     return Page(
@@ -68,6 +85,9 @@ def page(*, project: Project, filters: Filters, after: str, before: str, shown: 
         cursors[-1] if has_next else None,
         cursors[0] if has_previous else None,
         backwards,
+        None,
+        0,
+        *waiting,
     )
 
 

@@ -124,7 +124,7 @@ def take_in(most: int = A_SEARCH) -> bool:
 def take_in_few() -> None:
     """For a search: take in what is noted, unless it is so much that the search would wait."""
     if connection.vendor == "sqlite" and _noted(f"LIMIT 1 OFFSET {A_SEARCH}") is None:
-        take_in()
+        take_in(A_SEARCH)
 
 
 def take_in_all() -> None:
