@@ -1,10 +1,8 @@
 """One import being carried out: one pass that reads and writes, and how it ends."""
 
-import gc
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
@@ -16,6 +14,7 @@ from annotation.bulk import room_to_write
 from annotation.errors import Refused
 from annotation.import_files import Parsed, TakeNote, drop
 from annotation.import_hold import Cancelled, Hold
+from annotation.memory import settled
 from annotation.models import Import, Prompt, Response
 from annotation.readers import ReadError
 from annotation.records import Record
@@ -50,7 +49,7 @@ def carry_out(
     `dry_run`: everything but the publishing."""
     import_row = hold.row
     try:
-        with Batch(import_row, origin, alive=hold.beat) as batch, room_to_write(), _settled():
+        with Batch(import_row, origin, alive=hold.beat) as batch, room_to_write(), settled():
             _Pass(hold, report, batch).go(source(report.note))
             if report.refused and not import_row.skip_bad:
                 raise Refused(first_reasons(report))
@@ -78,16 +77,6 @@ def carry_out(
         announce(import_row)
         drop(import_row)
         search_index.send_for_more()
-
-
-@contextmanager
-def _settled() -> Iterator[None]:
-    """What is in memory by now is no garbage, and is not looked through again and again."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 COLLISION = (

@@ -1,14 +1,15 @@
 """The rules about rows beside other rows: duplicates, what is nearly equal, and balance. They are
 asked in sorting order, so that the result does not depend on the order of arrival."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
+from exports import balance
 from exports.leaks import Leaks
 from exports.near import Near
 from exports.rules import Selection, numbers
-from exports.shelf import Shelf
+from exports.shelf import Shelf, Shelved
 from exports.splits import SPLITS
 
 TRAIN, TEST = SPLITS.index("train"), SPLITS.index("test")
@@ -32,41 +33,44 @@ def question(row: dict[str, Any]) -> str:
 
 def apply(selection: Selection, shelf: Shelf, beat: Beat) -> dict[int, int]:
     """Drop rows, each with its reason. Returns {a dropped near-duplicate: the row that stays}."""
-    if (
-        selection.max_per_prompt
-        or selection.max_longer
-        or selection.max_annotator
-        or selection.weights
-    ):
-        from exports import balance
     shelf.drop_duplicates()
     groups = _near(selection, shelf, beat) if selection.near else {}
     if selection.near_test:
         _leaks(selection, shelf, beat)
     if selection.max_per_prompt:
-        most = selection.max_per_prompt
-        gone = balance.per_prompt(_pairs(shelf, "prompt"), most)
-        shelf.drop(sorted(gone), f"more than {most} rows of the prompt")
+        _per_prompt(selection.max_per_prompt, shelf)
     if selection.max_longer:
-        rows = shelf.kept()
-        lengths = zip(
-            rows["id"].tolist(), rows["length"].tolist(), rows["other"].tolist(), strict=True
-        )
-        gone = balance.lengths(lengths, selection.max_longer / 100)
-        shelf.drop(sorted(gone), f"the longer answer wins in more than {selection.max_longer} %")
+        _lengths(selection.max_longer, shelf)
     if selection.max_annotator:
-        ids = shelf.kept()["id"]
-        named = ((pk, tuple(line.provenance["annotators"])) for pk, line in _read(shelf, ids))
-        lost = balance.dominance(named, selection.max_annotator / 100)
-        shelf.drop(sorted(lost), f"more than {selection.max_annotator} % by one annotator")
+        _dominance(selection.max_annotator, shelf)
     if selection.weights:
-        names = shelf.projects()
-        rows = shelf.kept()
-        of = ((pk, names[at]) for pk, at in _pairs(shelf, "project"))
-        weights = dict.fromkeys(selection.projects, 1.0) | numbers(selection.weights)
-        gone = balance.mix(of, weights)
-        shelf.drop(sorted(gone), "more than the project's share of the mix")
+        _mix(dict.fromkeys(selection.projects, 1.0) | numbers(selection.weights), shelf)
     return groups
+
+
+def _per_prompt(most: int, shelf: Shelf) -> None:
+    gone = balance.per_prompt(_pairs(shelf, "prompt"), most)
+    shelf.drop(sorted(gone), f"more than {most} rows of the prompt")
+
+
+def _lengths(most: int, shelf: Shelf) -> None:
+    rows = shelf.kept()
+    pairs = rows[rows["other"] >= 0][["id", "length", "other"]].tolist()
+    gone = balance.lengths(pairs, most / 100)
+    shelf.drop(sorted(gone), f"the longer answer wins in more than {most} %")
+
+
+def _dominance(most: int, shelf: Shelf) -> None:
+    ids = shelf.kept()["id"]
+    named = [(pk, tuple(line.provenance["annotators"])) for pk, line in _read(shelf, ids)]
+    gone = balance.dominance(named, most / 100)
+    shelf.drop(sorted(gone), f"more than {most} % by one annotator")
+
+
+def _mix(weights: dict[str, float], shelf: Shelf) -> None:
+    names = shelf.projects()
+    gone = balance.mix(((pk, names[at]) for pk, at in _pairs(shelf, "project")), weights)
+    shelf.drop(sorted(gone), "more than the project's share of the mix")
 
 
 def _pairs(shelf: Shelf, column: str) -> list[tuple[int, int]]:
@@ -74,7 +78,7 @@ def _pairs(shelf: Shelf, column: str) -> list[tuple[int, int]]:
     return list(zip(rows["id"].tolist(), rows[column].tolist(), strict=True))
 
 
-def _read(shelf: Shelf, ids: Any) -> Any:
+def _read(shelf: Shelf, ids: Any) -> Iterator[tuple[int, Shelved]]:
     return zip(ids.tolist(), shelf.read(ids), strict=True)
 
 

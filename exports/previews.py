@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from annotation.memory import settled
 from annotation.models import Erasure
 from exports import looks
 from exports.dispatch import send
@@ -68,7 +69,7 @@ def compute(pk: int) -> None:
         home.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".", dir=home))
         try:
-            with Shelf(work / "rows.sqlite3") as shelf:
+            with Shelf(work / "rows.sqlite3") as shelf, settled():
                 facets = Facets(dataset, work)
                 result = gather(dataset, selection, shelf, _heart(mine), facets)
                 result["samples"] = _samples(shelf)

@@ -123,7 +123,7 @@ class _Judged:
 def _preference(work: Work, selection: Selection, salt: str, known: Known) -> Iterator[Candidate]:
     answers = {answer.id: answer for answer in work.answers}
     standing = [ranked for ranked in work.rankings if not ranked.out]
-    table = numbers(selection.margin_table)
+    table = numbers(selection.margin_table) if selection.margin == "table" else {}
     compared = set()
     weights = known.by_place(standing) if known.weights else None
     for pair in preferences.unify(

@@ -19,6 +19,7 @@ from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 
 from annotation.errors import Refused
+from annotation.memory import settled
 from annotation.models import User
 from exports import card, files, formats
 from exports.dispatch import send
@@ -130,7 +131,8 @@ def _freeze(snapshot: Snapshot, target: Path, mine: "QuerySet[Snapshot]") -> dic
         directory = work / "snapshot"
         directory.mkdir()
         with Shelf(work / "rows.sqlite3") as shelf:
-            found = gather(dataset_then, selection, shelf, lambda share: beat(share * 7 // 10))
+            with settled():
+                found = gather(dataset_then, selection, shelf, lambda done: beat(done * 7 // 10))
             counts, dropped = found.pop("counts"), found.pop("dropped")
             _refuse_empty(counts, dropped)
             schema = formats.schema(dataset.kind, margin=selection.margin != "none")
