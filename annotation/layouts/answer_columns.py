@@ -108,14 +108,13 @@ def chosen_place(value: Any, places: dict[str, int], answers: Answers) -> int | 
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     said = f"{value:g}" if isinstance(value, float) else str(value).strip()
-    folded = said.casefold()
-    if folded in TIE:
-        return -1
-    for column, place in places.items():
-        marked = COLUMN.fullmatch(column)
-        if folded in (column.casefold(), marked[1].casefold() if marked else ""):
-            return place
-    for place, answer in enumerate(answers.all):
-        if answer.text.strip() == said:
-            return place
-    return None
+    if (place := names_of(places).get(said.casefold())) is not None:
+        return place
+    texts = (answer.text.strip() for answer in answers.all)
+    return next((place for place, text in enumerate(texts) if text == said), None)
+
+
+def names_of(places: dict[str, int]) -> dict[str, int]:
+    """By what a value may name an answer: its column, its number or letter; -1 for a tie."""
+    marks = {m[1].casefold(): at for name, at in places.items() if (m := COLUMN.fullmatch(name))}
+    return dict.fromkeys(TIE, -1) | marks | {name.casefold(): at for name, at in places.items()}

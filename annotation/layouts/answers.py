@@ -1,9 +1,10 @@
 """The answers of one prompt, each of them once, and the orders that ranks put them in. Pure."""
 
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-from annotation.records import Answer, RankingIn, same_answer
+from annotation.records import Answer, RankingIn
 
 
 class Answers:
@@ -11,20 +12,24 @@ class Answers:
 
     def __init__(self) -> None:
         self.all: list[Answer] = []
+        self._places: dict[tuple[str, str], int] = {}
 
     def add(self, answer: Answer) -> tuple[int, bool]:
         """(its place, whether it is new)"""
-        for place, there in enumerate(self.all):
-            if there.origin == answer.origin and same_answer(there.text, answer.text):
-                return place, False
-        self.all.append(answer)
-        return len(self.all) - 1, True
+        # Of equal answers, as `records.same_answer` has it, this is the same.
+        key = answer.origin, unicodedata.normalize("NFC", answer.text.strip())
+        place = self._places.setdefault(key, len(self.all))
+        if new := place == len(self.all):
+            self.all.append(answer)
+        return place, new
 
 
 def by_rank(ranks: Mapping[int, float]) -> list[list[int]]:
     """Places by their rank, the lowest first, equal ranks together."""
-    levels = sorted(set(ranks.values()))
-    return [[place for place, rank in ranks.items() if rank == level] for level in levels]
+    levels: dict[float, list[int]] = {}
+    for place, rank in ranks.items():
+        levels.setdefault(rank, []).append(place)
+    return [levels[level] for level in sorted(levels)]
 
 
 def ranking(rater: str, ranks: Mapping[int, float]) -> list[RankingIn]:

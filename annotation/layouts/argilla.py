@@ -4,12 +4,13 @@ Neither file says which question is of which type, so it is told by name and val
 `docs/imports.md`."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from annotation.errors import Refused
-from annotation.layouts.answer_columns import COLUMN, ORIGINALS, chosen_place
+from annotation.layouts.answer_columns import COLUMN, ORIGINALS, names_of
 from annotation.layouts.answers import Answers, number, ranking
 from annotation.layouts.fields import Row, first, identity, prompt_messages, text
 from annotation.layouts.instructions import ANSWERS, PROMPTS, SYSTEMS
@@ -19,6 +20,7 @@ ASKED = (*PROMPTS, "text", "input", "chat", "messages", "conversation")
 GIVEN = ("context", "input")
 OWN = ("id", "status", "_server_id", "inserted_at", "updated_at", "external_id")
 SUBMITTED = "submitted"
+COMPARED = 10_000  # questions times answers, beyond which nobody asks about each
 LONG = 40  # characters: a value beyond is text, below it may be a label
 # A question about one of these asks for a text.
 ANSWERING = re.compile("response|answer|completion|output|correct|rewrite", re.IGNORECASE)
@@ -103,8 +105,8 @@ def _question(name: str, columns: Mapping[str, Any]) -> Question:
     lists = (values, users, states)
     if not all(isinstance(one, list) for one in lists) or len({len(one) for one in lists}) > 1:
         raise Refused(
-            f"{name} has responses, users and status that are no lists of one length; a CSV keeps no "
-            "lists: export Parquet or JSON"
+            f"{name} has responses, users and status that are no lists of one length; a CSV keeps "
+            "no lists: export Parquet or JSON"
         )
     for user, value, state in zip(users, values, states, strict=True):
         _take(found, user, value, state)
@@ -136,18 +138,20 @@ def _record(
     )
     answers = Answers()
     places: dict[str, int] = {}
+    metadata = dict(metadata)
     for name, value in fields.items():
         if name in (asked, given, system_field) or value in (None, ""):
             continue
         if _is_answer(name) and isinstance(value, str) and not is_blank(value):
             places[name], _ = answers.add(Answer(value, metadata={"field": name}))
         else:
-            metadata = {**metadata, name: value}
+            metadata[name] = value
     record.metadata = metadata
+    named = names_of(places)
     for name, question in questions.items():
-        for state in sorted(set(question.left)):
-            note(f"{name}: {question.left.count(state)} of status {state} left out")
-        _answer_question(name, question, record, answers, places, note)
+        for state, count in sorted(Counter(question.left).items()):
+            note(f"{name}: {count} of status {state} left out")
+        _answer_question(name, question, record, answers, places, named, note)
     _compared(questions, record, places)
     record.answers = answers.all
     _merge_raters(record)
@@ -165,12 +169,13 @@ def _answer_question(
     record: Record,
     answers: Answers,
     places: dict[str, int],
+    named: dict[str, int],
     note: Note,
 ) -> None:
     """Texts become answers (or the prompt), orders become rankings, the rest metadata."""
     left: list[Any] = []
     for user, value in question.said:
-        order = _order(value, places)
+        order = _order(value, places, named)
         if order is not None:
             record.rankings.append(RankingIn(user or "annotator", order))
         elif isinstance(value, str) and _is_text(name, value):
@@ -182,7 +187,7 @@ def _answer_question(
         else:
             left.append(value)
     if left:
-        record.metadata = {**record.metadata, name: left[0] if len(left) == 1 else left}
+        record.metadata[name] = left[0] if len(left) == 1 else left
     draft = question.suggestion
     if draft is None or draft == "":
         return
@@ -190,7 +195,7 @@ def _answer_question(
         metadata = {} if question.score is None else {"score": question.score}
         answers.add(Answer(draft, author_name=question.agent, origin="model", metadata=metadata))
     else:
-        record.metadata = {**record.metadata, f"{name}.suggestion": draft}
+        record.metadata[f"{name}.suggestion"] = draft
 
 
 def _is_text(name: str, value: str) -> bool:
@@ -207,11 +212,11 @@ def _new_prompt(name: str, value: str, record: Record, note: Note) -> None:
     if "original prompt" in record.metadata:
         note(f"{name}: several changed the prompt; the first change is taken")
         return
-    record.metadata = {**record.metadata, "original prompt": before}
+    record.metadata["original prompt"] = before
     record.messages = [*record.messages[:-1], {**record.messages[-1], "content": value}]
 
 
-def _order(value: Any, places: dict[str, int]) -> list[list[int]] | None:
+def _order(value: Any, places: dict[str, int], by_name: dict[str, int]) -> list[list[int]] | None:
     """The order of answers that a value gives: a list of fields, of {value, rank}, or one field."""
     if len(set(places.values())) < 2:
         return None
@@ -227,7 +232,7 @@ def _order(value: Any, places: dict[str, int]) -> list[list[int]] | None:
         found = ranking("", known)
         return found[0].order if found else None
     if isinstance(value, str):
-        best = chosen_place(value, places, Answers())
+        best = by_name.get(value.strip().casefold())
         if best is None:
             return None
         others = sorted({place for place in places.values() if place != best})
@@ -238,6 +243,8 @@ def _order(value: Any, places: dict[str, int]) -> list[list[int]] | None:
 def _compared(questions: Questions, record: Record, places: dict[str, int]) -> None:
     """Ratings of several answers, each by a question of its own, put them in an order."""
     scores: dict[str, dict[int, float]] = {}
+    if len(questions) * len(places) > COMPARED:
+        return
     for name, question in questions.items():
         about = [place for column, place in places.items() if _is_about(name, column)]
         if len(about) != 1:
@@ -257,10 +264,8 @@ def _is_about(question: str, column: str) -> bool:
 
 def _merge_raters(record: Record) -> None:
     """A rater ranks once in a row: a second question of theirs gets its own name."""
-    taken: set[str] = set()
+    taken: Counter[str] = Counter()
     for one in record.rankings:
-        name, count = one.rater, 1
-        while one.rater in taken:
-            count += 1
-            one.rater = f"{name} ({count})"
-        taken.add(one.rater)
+        taken[one.rater] += 1
+        if taken[one.rater] > 1:
+            one.rater = f"{one.rater} ({taken[one.rater]})"

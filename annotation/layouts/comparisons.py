@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from annotation.errors import Refused
+from annotation.layouts.answers import Answers, by_rank
 from annotation.layouts.fields import (
     ASSISTANT,
     RATER,
@@ -190,7 +191,7 @@ def convert_ranked(row: Row, note: Note) -> list[Record]:
 
 
 def _candidates(candidates: Sequence[Any], note: Note) -> tuple[list[Answer], list[float | None]]:
-    answers: list[Answer] = []
+    answers = Answers()
     ranks: list[float | None] = []
     for number, candidate in enumerate(candidates, 1):
         if not isinstance(candidate, dict):
@@ -199,8 +200,10 @@ def _candidates(candidates: Sequence[Any], note: Note) -> tuple[list[Answer], li
             candidate.get("text", candidate.get("content")), f"candidate {number}", note
         )
         rank = _rank(candidate.get("rank"), number, note)
-        twin = next((n for n, a in enumerate(answers) if same_answer(a.text, said)), None)
-        if twin is not None:
+        author = candidate.get("model") or candidate.get("author") or ""
+        metadata = rest(candidate, ("text", "content", "rank", "model", "author"))
+        twin, new = answers.add(Answer(said, author_name=str(author), metadata=metadata))
+        if not new:
             if ranks[twin] != rank:
                 raise Refused(
                     f"candidates {twin + 1} and {number} are the same answer with different ranks"
@@ -209,11 +212,8 @@ def _candidates(candidates: Sequence[Any], note: Note) -> tuple[list[Answer], li
             continue
         if rank is None:
             note(f"candidate {number} has no rank: it comes unranked")
-        author = candidate.get("model") or candidate.get("author") or ""
-        metadata = rest(candidate, ("text", "content", "rank", "model", "author"))
-        answers.append(Answer(said, author_name=str(author), metadata=metadata))
         ranks.append(rank)
-    return answers, ranks
+    return answers.all, ranks
 
 
 def _rank(value: Any, number: int, note: Note) -> float | None:
@@ -232,8 +232,7 @@ def _rank(value: Any, number: int, note: Note) -> float | None:
 
 
 def _order(ranks: Sequence[float | None]) -> list[list[int]]:
-    places = sorted({rank for rank in ranks if rank is not None})
-    return [[at for at, rank in enumerate(ranks) if rank == place] for place in places]
+    return by_rank({at: rank for at, rank in enumerate(ranks) if rank is not None})
 
 
 # PandaLM --------------------------------------------------------------------------------------

@@ -20,11 +20,7 @@ ANSWERS = ("response", "output", "completion", "answer")
 SYSTEMS = ("system", "system_prompt")
 CONVERSATIONS = ("conversations", "messages", "conversation")
 BEFORE = "Below is an instruction that describes a task"
-TEMPLATE = re.compile(
-    BEFORE + r"[^\n]*\n\n### Instruction:\n(.*?)"
-    r"(?:\n\n### (?:Input|Context):\n(.*?))?\n\n### Response:\s*",
-    re.DOTALL,
-)
+INPUT = re.compile(r"\n\n### (?:Input|Context):\n")
 
 
 def fits_dolly(row: Row) -> bool:
@@ -44,9 +40,9 @@ def convert_instruction(row: Row, note: Note) -> list[Record]:
     prompt, spoken, system = first(row, PROMPTS), first(row, ANSWERS), first(row, SYSTEMS)
     asked = text(row.get(prompt), prompt or "the prompt", note)
     given = [text(row.get(name), name, note) for name in ("input", "context")]
-    if template := TEMPLATE.fullmatch(asked):
-        asked, inner = template[1], template[2] or ""
-        given.append(inner)
+    if asked.startswith(BEFORE) and (inner := _out_of_template(asked)) is not None:
+        asked = inner[0]
+        given.append(inner[1])
         note("the prompt stands in the Alpaca template, which was taken off")
     rendered = "text" if str(row.get("text")).startswith(BEFORE) else ""
     record = Record(
@@ -58,6 +54,16 @@ def convert_instruction(row: Row, note: Note) -> list[Record]:
         answers=answer(row.get(spoken), spoken, note),
     )
     return [record]
+
+
+def _out_of_template(prompt: str) -> tuple[str, str] | None:
+    """(instruction, input) of a prompt in Alpaca's template; None if it is none after all."""
+    _, begin, rest = prompt.partition("\n\n### Instruction:\n")
+    body, end, after = rest.rpartition("\n\n### Response:")
+    if not begin or not end or after.strip():
+        return None
+    instruction, *given = INPUT.split(body, maxsplit=1)
+    return instruction, "".join(given)
 
 
 def fits_sharegpt(row: Row) -> bool:

@@ -12,6 +12,7 @@ from annotation.layouts.fields import ASSISTANT, MAX_TURNS, RATER, ROLE_WORDS, U
 from annotation.records import ID_LENGTH, Answer, Message, Note, Record, is_blank
 
 # Who wrote it is personal data that the rows do not need: the same person, all over the file.
+UNFOLDED = 500_000  # turns of all prompts of a tree, each of which holds those before it
 STRUCTURE = (
     *("message_id", "parent_id", "message_tree_id", "user_id", "text", "role", "rank", "replies"),
     *("model_name", "labels", "emojis", "deleted"),
@@ -87,10 +88,14 @@ def tree_records(root: Node, report: Report, note: Note) -> list[Record]:
         _leave_out(root, reason, report)
         return []
     records: list[Record] = []
+    unfolded = 0
     todo: list[tuple[Node, list[Message], tuple[int, int] | None]] = [(root, [], None)]
     while todo:
         node, before, parent = todo.pop()
         messages = [*before, _message(node)]
+        unfolded += len(messages)
+        if unfolded > UNFOLDED:
+            raise Refused(f"unfolds to more than {UNFOLDED:,} turns: cut the tree")
         record = Record(
             messages=messages,
             external_id=node.name,

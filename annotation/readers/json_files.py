@@ -3,6 +3,7 @@
 import codecs
 import io
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,7 +61,9 @@ def parse(line: bytes, limits: Limits, foreign: Foreign, number: int) -> Row | s
         return f"is {KINDS.get(type(row), 'a number')}, not an object"
     if line.count(b"[") + line.count(b"{") > limits.depth and _depth(row) > limits.depth:
         return f"is nested deeper than {limits.depth} levels"
-    if any(line.count(b'"%s"' % key.encode()) > 1 for key in row) and (key := _doubled(line)):
+    # To look for each of very many keys takes longer than to parse once more.
+    doubtful = len(row) > 100 or any(line.count(b'"%s"' % key.encode()) > 1 for key in row)
+    if doubtful and (key := _doubled(line)):
         return f"has the key “{key}” twice"
     return row
 
@@ -99,8 +102,8 @@ def _doubled(line: bytes) -> str:
     found: list[str] = []
 
     def pairs(entries: list[tuple[str, Any]]) -> None:
-        keys = [key for key, _ in entries]
-        found.extend(key for key in set(keys) if keys.count(key) > 1)
+        if len(counts := Counter(key for key, _ in entries)) < len(entries):
+            found.extend(key for key, count in counts.items() if count > 1)
 
     json.JSONDecoder(object_pairs_hook=pairs, parse_int=len, parse_float=len).decode(line.decode())
     return found[0] if found else ""

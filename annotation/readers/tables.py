@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -78,8 +79,8 @@ def outside_quotes(line: str, mark: str) -> int:
 def _header(cells: list[str]) -> list[str]:
     """Column names: without white space around them, in lower case."""
     header = [cell.strip().casefold() for cell in cells]
-    for name in header:
-        if name and header.count(name) > 1:
+    for name, count in Counter(header).items():
+        if name and count > 1:
             raise ReadError(f"The header names the column “{name}” twice: rename one.", 1)
     return header
 
