@@ -61,9 +61,9 @@ def same_digest(row: dict[str, Any]) -> bytes:
         if isinstance(value, list):
             for turn in value:
                 parts += (turn["role"], normalise(turn["content"]))
+            parts.append("\x1e")
         elif name != "margin":
-            parts.append(normalise(value) if isinstance(value, str) else str(value))
-        parts.append("\x1e")
+            parts += (normalise(value) if isinstance(value, str) else str(value), "\x1e")
     return blake2b("\x1f".join(parts).encode(), digest_size=16).digest()
 
 
