@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from math import fsum
 
-from annotation.rank_aggregation import MOST_ANSWERS, borda, bradley_terry
+from annotation.rank_aggregation import MOST_ANSWERS
+from exports.one_order import orders
 
 MODES: dict[str, str] = {
     "all": "every better answer against every worse one",
@@ -195,7 +196,7 @@ def _by_one_order(votes: Sequence[Vote], mode: str, how: str) -> list[Pair]:
             between = at[b] - at[a]
             direct.setdefault((a, b), []).append(((between > 0) - (between < 0), between, vote))
     pairs = []
-    for order in _orders(votes, how):
+    for order in orders((vote.order for vote in votes), how):
         answers = sorted(answer for group in order for answer in group)
         if how == "bradley_terry" and len(answers) > MOST_ANSWERS:
             compared = [pair for pair in combinations(answers, 2) if pair in direct]
@@ -225,26 +226,6 @@ def _told(
         pair.strengths = _strengths(strict, way)
         pair.strength = _mean(pair.strengths)
     return pair
-
-
-def _orders(votes: Iterable[Vote], how: str) -> Iterator[list[list[int]]]:
-    """One order, groups best first, of the answers that rankings connect. Sorted before: floats
-    are added in the same order whatever the order of the votes."""
-    rankings = sorted([sorted(group) for group in vote.order] for vote in votes)
-    home: dict[int, set[int]] = {}  # answer -> all that it is connected with
-    for ranking in rankings:
-        joined = {answer for group in ranking for answer in group}
-        for answer in [*joined]:
-            joined |= home.get(answer, set())
-        home.update(dict.fromkeys(joined, joined))
-    for one in {id(joined): joined for joined in home.values() if len(joined) > 1}.values():
-        within = [ranking for ranking in rankings if any(group[0] in one for group in ranking)]
-        if how == "borda":
-            yield borda(within)["order"]
-        elif len(one) > MOST_ANSWERS:
-            yield [sorted(one)]
-        else:
-            yield bradley_terry(within)["order"]
 
 
 def scores(
