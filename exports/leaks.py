@@ -117,10 +117,10 @@ class _Index:
     def likely(
         self, prompts: NDArray[np.int64], hashes: Hashes, least: NDArray[np.int64]
     ) -> Iterator[tuple[int, list[int]]]:
-        """For some of the prompts: the guarded ones that could share `least` of its hashes, those
-        that share most first, _TRIED at most. All hashes are known ones."""
+        """For some of the prompts: the guarded ones that could share `least` of its hashes, _TRIED
+        at most, first those that share what few have. All hashes are known ones."""
         starts = np.searchsorted(self.hashes, hashes, "left")
-        counts = np.minimum(np.searchsorted(self.hashes, hashes, "right") - starts, _OWNERS)
+        counts = np.searchsorted(self.hashes, hashes, "right") - starts
         order = np.lexsort((counts, prompts))  # each prompt's rarest hash first
         prompts, starts, counts = prompts[order], starts[order], counts[order]
         number = np.bincount(prompts, minlength=least.size)
@@ -129,13 +129,18 @@ class _Index:
         agree = np.minimum(least, _AGREE)
         rare = rank < (number - least + agree)[prompts]
         prompts, starts, counts = prompts[rare], starts[rare], counts[rare]
+        common = np.bincount(prompts[counts > _OWNERS], minlength=least.size)
+        weights = 1 / counts
+        counts = np.minimum(counts, _OWNERS)
         ends = np.cumsum(counts)
         places = np.arange(ends[-1] if ends.size else 0) + np.repeat(starts - ends + counts, counts)
         pairs = np.repeat(prompts, counts) << 32 | self.owners[places].astype(np.int64)
-        pairs, shared = np.unique(pairs, return_counts=True)
-        enough = shared >= agree[pairs >> 32]
-        pairs, shared = pairs[enough], shared[enough]
-        order = np.lexsort((pairs, -shared, pairs >> 32))
+        pairs, inverse, shared = np.unique(pairs, return_inverse=True, return_counts=True)
+        weight = np.bincount(inverse, np.repeat(weights, counts), minlength=pairs.size)
+        # A hash of which not all owners were looked at may be shared by any.
+        enough = shared + common[pairs >> 32] >= agree[pairs >> 32]
+        pairs, weight = pairs[enough], weight[enough]
+        order = np.lexsort((pairs, -weight, pairs >> 32))
         found: dict[int, list[int]] = {}
         for pair in pairs[order].tolist():
             listed = found.setdefault(pair >> 32, [])
