@@ -12,6 +12,7 @@ from django.db.models.functions import Cast, Length
 
 from annotation.models import (
     Adjudication,
+    Gold,
     Item,
     Prompt,
     Ranking,
@@ -135,5 +136,8 @@ def data_version(dataset: Dataset, selection: Selection) -> str:
         ]
         items = Item.objects.filter(stage__project__in=projects, disagreement__isnull=False)
         parts.append(items.aggregate(n=Count("id"), apart=Sum("disagreement")))
+        if raters.sources(selection):  # what a word weighs hangs on gold
+            gold = Gold.objects.filter(item__stage__project__in=projects)
+            parts.append(gold.aggregate(n=Count("id"), last=Max("id")))
     rules = to_json(dataset.kind, selection)
     return repr((rules, guarded, [sorted(part.items()) for part in parts]))

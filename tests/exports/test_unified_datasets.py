@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from annotation import adjudication
-from annotation.models import Item, Submission
+from annotation.models import Gold, Item, Submission
 from exports import datasets
 from exports.rules import SelectionError
-from exports.selection import select
+from exports.selection import data_version, read, select
 
 pytestmark = pytest.mark.django_db
 OPTIONS = [{"value": value, "label": value} for value in ("bug", "wish")]
@@ -159,3 +159,22 @@ def test_imported_thumbs_and_documents(desk, look) -> None:
     assert kept == [{"text": "An abstract."}] and dropped == {"a prompt, not a document": 1}
     kept, dropped = look("labels", question="metadata.topic", label_text="prompt")
     assert kept == [{"text": "Why?", "label": "sky"}] and dropped == {"no metadata.topic": 1}
+
+
+def test_gold_makes_another_version_where_words_are_weighed(cast, divided) -> None:
+    item, good, bad = divided
+
+    def versions() -> list[str]:
+        found = []
+        for votes in ("majority", "weighted"):
+            values = {"projects": ["support-desk"], "votes": votes}
+            made = datasets.create(
+                workspace=cast.acme, name=votes, kind="preference", values=values, user=None
+            )
+            found.append(data_version(made, read(made)))
+        return found
+
+    before = versions()
+    Gold.objects.create(item=item, content={"order": [[bad.pk], [good.pk]]})
+    plain, weighted = versions()
+    assert plain == before[0] and weighted != before[1]
