@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Iterable
 
-from django.conf.locale import LANG_INFO
-
 from annotation.models import Stage, User, Workspace
+from exports import rule_words
 
 # (facet, value) -> words
 Names = Callable[[str, str], str]
@@ -14,7 +13,7 @@ EMPTY = {
     "review": "not reviewed",
     "annotator": "nobody known",
     "stage": "no stage",
-    "split": "none yet",
+    "split": "none",
 }
 
 
@@ -29,8 +28,8 @@ def people(keys: Iterable[str]) -> dict[str, str]:
 
 def language(code: str) -> str:
     """“German (de)”; the code alone where it has no name here."""
-    known = LANG_INFO.get(code, {}).get("name")
-    return f"{known} ({code})" if known else code
+    known = rule_words.language(code)
+    return f"{known} ({code})" if known != code else code
 
 
 def stages(workspace: Workspace) -> dict[int, str]:

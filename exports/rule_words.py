@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf.locale import LANG_INFO
+
 from exports.choices import CHOICES
 from exports.rules import FIELDS, Selection, to_json
 
@@ -118,6 +120,11 @@ class Active:
     reasons: list[str]
 
 
+def language(code: str) -> str:
+    """“German” for de; the code itself where it has no name here."""
+    return str({"zh": "Chinese"}.get(code) or LANG_INFO.get(code, {}).get("name", code))
+
+
 def rule_of(reason: str) -> str:
     """The rule that gives this reason; nothing for what no rule decides (a tie, a duplicate)."""
     return next((rule for pattern, rule in _PATTERNS if pattern.match(reason)), "")
@@ -211,7 +218,8 @@ def sentences(kind: str, stored: Mapping[str, Any]) -> dict[str, str]:
             else f"up to {high:,}"
         )
         found["max_length" if high else "min_length"] = f"{span} characters"
-    put("languages", "{0}")
+    if rules["languages"]:
+        found["languages"] = "in " + ", ".join(map(language, rules["languages"]))
     put_changed("unsure_language", "without what is not sure")
     put("boilerplate", "no refusals and boilerplate")
     if rules["personal"] != "keep":
@@ -237,6 +245,7 @@ def active(kind: str, stored: Mapping[str, Any], dropped: Mapping[str, int]) -> 
         why.setdefault(rule, []).append(reason)
     said = sentences(kind, stored)
     if "max_length" in said and stored.get("min_length"):  # two rules in one sentence
+        del said["max_length"]
         said["min_length"] = f"{stored['min_length']:,} characters or more"
         said["max_length"] = f"{stored['max_length']:,} characters or fewer"
     found = [

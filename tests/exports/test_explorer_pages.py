@@ -34,7 +34,8 @@ def rows(desk, cast):
     ana = f"user {cast.ana.pk}"
     return [
         {"texts": ("What is up?", "Much is up"), "language": "en", "length": 10,
-         "annotators": [ana], "annotator": ana, "metadata.topic": "a & b", "digest": b"1", "group": 1, "day": 20_000},
+         "annotators": [ana], "annotator": ana,
+         "metadata.topic": "a & b", "digest": b"1", "group": 1, "day": 20_000},
         {"texts": ("Was ist los?", "<b>Viel</b>"), "language": "de", "length": 11, "day": 20_030},
         {"texts": ("What is up?", "Much was up"), "language": "en", "length": 12, "group": 1,
          "reason": "near-duplicate of another row (80 %)"},

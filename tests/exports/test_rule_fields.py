@@ -59,7 +59,7 @@ def test_groups_are_folded_to_what_is_set(lee, sft) -> None:
     values = sft.selection | {"min_length": 20, "max_length": 4000, "languages": ["en"]}
     datasets.change(dataset=sft, name="S", values=values)
     shown = lee.get(reverse("exports:dataset_edit", args=[sft.pk])).content.decode()
-    assert '<b>Texts</b> <span class="soft">20 to 4,000 characters; en</span>' in shown
+    assert '<b>Texts</b> <span class="soft">20 to 4,000 characters; in English</span>' in shown
     assert '<b>Personal data</b> <span class="soft">kept as it is</span>' in shown
     assert "data-group open" not in shown
 

@@ -22,7 +22,7 @@ def test_every_rule_has_a_title_an_explanation_and_one_group() -> None:
 
 def test_what_is_set_in_a_line() -> None:
     said = sentences("sft", stored(min_length=20, max_length=4000, languages=["en"]))
-    assert said["max_length"] == "20 to 4,000 characters" and said["languages"] == "en"
+    assert said["max_length"] == "20 to 4,000 characters" and said["languages"] == "in English"
     assert "min_length" not in said and "near" not in said
     assert sentences("sft", {})["test"] == "test 5 %, validation 5 %"
     assert sentences("sft", stored(stages=[3]))["stages"] == "1 stage(s) only"
