@@ -77,8 +77,8 @@ def look(repo: str, *, revision: str = "", config: str = "", split: str = "") ->
         )
     sizes: dict[str, int] = {}
     for sibling in info.siblings or []:
+        check_name(sibling.rfilename)
         if not any(part.startswith(".") for part in sibling.rfilename.split("/")):
-            check_name(sibling.rfilename)
             sizes[sibling.rfilename] = int(sibling.size or 0)
     sha = str(info.sha or "")
     if not re.fullmatch(r"[0-9a-f]{40}", sha):
@@ -170,6 +170,9 @@ def _in_words(repo: str, revision: str) -> Iterator[None]:
         raise Refused(f"{repo} has no revision “{revision}”.", field="revision") from None
     except errors.RepositoryNotFoundError:
         why = f"There is no public dataset {repo} on {endpoint()}."
+        raise Refused(why, field="hub") from None
+    except errors.OfflineModeIsEnabled:
+        why = "This server is told to stay offline: the operator unsets HF_HUB_OFFLINE."
         raise Refused(why, field="hub") from None
     except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, OSError, ValueError) as error:
         log.warning("hub", extra={"repo": repo, "error": str(error)[:500]})

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from annotation import importing, queue, submissions
-from annotation.models import ApiToken, Import, Project, Prompt
+from annotation.models import ApiToken, ColumnMapping, Import, Project, Prompt
 from tests.annotation.factories import make_prompt, make_stage
 
 
@@ -288,6 +288,24 @@ def test_a_mapping(api, cast):
     assert sent.json()["preview"]["refused"] == []
 
 
+def test_a_mapping_by_its_name_and_where_the_rows_are_from(api, cast):
+    mapping = {"prompt": "q", "response": "a"}
+    ColumnMapping.objects.create(workspace=cast.acme, name="FAQ", mapping=mapping)
+    sent = api(cast.lee).send(
+        "api-imports",
+        cast.project.pk,
+        file=a_file({"q": "Why?", "a": "Because."}),
+        mapping_name="FAQ",
+        licence="cc0-1.0",
+        homepage="https://example.org/",
+        start="false",
+    )
+    assert sent.status_code == 201, sent.content
+    found = sent.json()
+    assert (found["mapping"], found["licence"]) == (mapping, "cc0-1.0")
+    assert (found["homepage"], found["bytes_done"]) == ("https://example.org/", 0)
+
+
 @pytest.mark.parametrize(
     "form",
     [
@@ -296,6 +314,9 @@ def test_a_mapping(api, cast):
         {"file": a_file({"strange": 1})},
         {"file": a_file(ROW), "layout": "none such"},
         {"file": a_file(ROW), "mapping": "{"},
+        {"file": a_file(ROW), "mapping": '{"prompt": 3}'},
+        {"file": a_file(ROW), "mapping_name": "none such"},
+        {"file": a_file(ROW), "homepage": "javascript:alert(1)"},
     ],
 )
 def test_what_cannot_be_imported_leaves_nothing(api, cast, form):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from annotation import mappings
 from annotation.models import Import, Membership, Project, Prompt, Response, Workspace
 from annotation.reports import KEYS
 
@@ -98,7 +99,7 @@ def test_mapping_and_layout(cast, write) -> None:
         (["support-desk", "/not/there.jsonl"], "There is no file /not/there.jsonl"),
         (["support-desk", "{path}", "--map", "prompt"], "FIELD=COLUMN"),
         (["support-desk", "{path}", "--map", "x=y"], "“x” is no field"),
-        (["support-desk", "{path}", "--layout", "hh", "--map", "prompt=a"], "not both"),
+        (["support-desk", "{path}", "--layout", "hh", "--map", "prompt=a"], "one of them"),
         (["support-desk", "{path}", "--layout", "xml"], "invalid choice"),
         (["new", "{path}", "--create"], "several workspaces"),
     ],
@@ -124,3 +125,18 @@ def test_a_report_is_written_of_a_file_that_is_none(cast, tmp_path) -> None:
     stored = json.loads(report.read_text("utf-8"))
     assert list(stored) == KEYS and stored["rows"] == 0
     assert "a zip archive" in stored["notes"][0]["note"]
+
+
+def test_a_saved_mapping_a_licence_and_a_homepage(cast, write) -> None:
+    file = write([{"was": "Sky?", "is": "Blue."}])
+    assert "no saved mapping “FAQ”" in refused("support-desk", file, "--mapping=FAQ")
+    mapping = {"prompt": "was", "response.is": "is"}
+    mappings.keep(workspace=cast.acme, name="FAQ", mapping=mapping, user=None)
+    page = "https://example.org/faq"
+    run("support-desk", file, "--mapping=FAQ", "--licence=mit", f"--homepage={page}")
+    row = Import.objects.get()
+    assert (row.mapping, row.licence, row.homepage) == (mapping, "mit", page)
+    assert Response.objects.get().author_name == "is"
+    assert "one of them" in refused("support-desk", file, "--mapping=FAQ", "--layout=dolly")
+    assert "https://" in refused("support-desk", file, "--homepage=javascript:x")
+    assert "--revision is for the Hub" in refused("support-desk", file, "--revision=main")

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
+from django.utils import timezone
 
 from annotation import importing
 from annotation.importing import Answer, RankingIn, Record
 from annotation.models import (
+    ColumnMapping,
     GuidelineVersion,
     Import,
     Item,
@@ -67,13 +69,23 @@ def test_the_list_and_who_may_see_it(check_roles, cast) -> None:
     check_roles(reverse("annotation:export", args=[cast.project.pk]), at_least="lead")
 
 
-@pytest.mark.parametrize("name", ["import", "import_progress", "import_report"])
+@pytest.mark.parametrize("name", ["import", "import_progress", "import_report", "import_refusals"])
 def test_who_may_see_an_import(check_roles, cast, name: str) -> None:
     row = Import.objects.create(project=cast.project, state=Import.State.DONE)
     check_roles(reverse(f"annotation:{name}", args=[row.pk]), at_least="lead")
 
 
-@pytest.mark.parametrize("name", ["import_change", "import_start", "import_cancel"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "import_change",
+        "import_start",
+        "import_cancel",
+        "import_about",
+        "import_fetch",
+        "mapping_keep",
+    ],
+)
 def test_who_may_act_on_an_import_and_how(check_roles, lee, cast, name: str) -> None:
     row = Import.objects.create(project=cast.project)
     url = reverse(f"annotation:{name}", args=[row.pk])
@@ -137,14 +149,20 @@ def test_an_archive_is_answered_beside_the_field(lee, cast) -> None:
     assert not Import.objects.exists()
 
 
+FAQ = [{"Q": "Sky?", "Best": "**Blue.**", "Other": "Red.", "Lang": "en", "Ref": "r1"}]
+CHOSEN = {"use_0": "prompt", "use_1": "response", "use_2": "response", "use_3": "metadata"}
+
+
 def test_columns_that_nobody_knows_are_mapped_on_the_page(send, lee) -> None:
-    import_row = send([{"q": "Sky?", "a": "Blue.", "lang": "en"}])
+    import_row = send([{"was": "Sky?", "is": "Blue.", "lang": "en"}])
     asked = page(lee, import_row)
-    assert "No layout fits the columns “q”, “a”, “lang”" in asked
-    assert '<option value="q">q</option>' in asked
-    wrong = act(lee, import_row, "import_change", {"map_response": "a"})
+    assert "No layout fits the columns “was”, “is”, “lang”" in asked
+    assert '<option value="external_id">Id</option>' in asked and "<span>Blue.</span>" in asked
+    columns = {"by_columns": "1"}
+    wrong = act(lee, import_row, "import_change", {**columns, "use_1": "response"})
     assert "Map the prompt to a column" in wrong.content.decode()
-    right = {"map_prompt": "q", "map_response": "a", "map_metadata": "lang"}
+    assert '<option value="response" selected>' in wrong.content.decode()
+    right = {**columns, "use_0": "prompt", "use_1": "response", "use_2": "metadata"}
     assert "Import 1 row" in act(lee, import_row, "import_change", right).content.decode()
     act(lee, import_row, "import_start")
     import_row.refresh_from_db()
@@ -152,12 +170,142 @@ def test_columns_that_nobody_knows_are_mapped_on_the_page(send, lee) -> None:
     assert Prompt.objects.get().metadata == {"lang": "en"}
 
 
-def test_mapping_and_layout_at_the_upload(send, lee) -> None:
-    mapped = send([{"q": "Sky?"}], map_prompt="q")
-    assert mapped.mapping == {"prompt": "q"} and "Columns as mapped: prompt = q" in page(
-        lee, mapped
+def test_the_preview_follows_each_choice(send, lee) -> None:
+    import_row = send(FAQ)
+    url = reverse("annotation:import_change", args=[import_row.pk])
+    sent = {**CHOSEN, "by_columns": "1"}
+    live = lee.post(url, sent, headers={"HX-Request": "true"}).content.decode()
+    assert "<strong>Blue.</strong>" in live and "Red." in live and "lang: en" in live.lower()
+    assert "Import 1 row" in live and 'id="start" hx-swap-oob="true"' in live
+    assert "<html" not in live and "by-columns" not in live
+    import_row.refresh_from_db()
+    assert import_row.mapping == {
+        "prompt": "Q",
+        "response.Best": "Best",
+        "response.Other": "Other",
+        "metadata.Lang": "Lang",
+    }
+    twice = lee.post(url, {**sent, "use_3": "prompt"}, headers={"HX-Request": "true"})
+    assert "“Q” and “Lang” cannot both be the prompt" in twice.content.decode()
+    assert "disabled>Import" in twice.content.decode()
+    by_layout = lee.post(url, {"layout": "instruction"}, headers={"HX-Request": "true"})
+    assert "by-columns" in by_layout.content.decode()
+    assert "<b>1</b><small>bad row</small>" in by_layout.content.decode()
+
+
+def test_several_answers_carry_the_names_of_their_columns(send, lee) -> None:
+    import_row = send(FAQ)
+    act(lee, import_row, "import_change", {**CHOSEN, "by_columns": "1", "use_4": "external_id"})
+    act(lee, import_row, "import_start")
+    import_row.refresh_from_db()
+    assert finish(import_row).state == Import.State.DONE
+    prompt = Prompt.objects.get()
+    assert (prompt.external_id, prompt.metadata) == ("r1", {"Lang": "en"})
+    answers = Response.objects.order_by("pk").values_list("author_name", "text")
+    assert list(answers) == [("Best", "**Blue.**"), ("Other", "Red.")]
+
+
+def test_a_mapping_is_saved_offered_overwritten_and_deleted(send, lee, cast) -> None:
+    import_row = send(FAQ)
+    everything = {**CHOSEN, "use_4": "external_id"}
+    unnamed = act(lee, import_row, "mapping_keep", {**everything, "mapping_name": ""})
+    assert "This field is required" in unnamed.content.decode()
+    act(lee, import_row, "mapping_keep", {**everything, "mapping_name": " The  desk "})
+    saved = ColumnMapping.objects.get()
+    assert (saved.name, saved.workspace, saved.created_by) == ("The desk", cast.acme, cast.lee)
+    again = send(FAQ)
+    assert again.mapping == saved.mapping
+    body = page(lee, again)
+    assert "Read by the saved mapping “The desk”" in body
+    assert f'<option value="saved:{saved.pk}" selected>The desk</option>' in body
+    act(lee, again, "mapping_keep", {**CHOSEN, "mapping_name": "The desk"})
+    saved.refresh_from_db()
+    assert "external_id" not in saved.mapping and ColumnMapping.objects.count() == 1
+    assert send([{"was": "Sky?"}]).mapping == {}
+    chosen = act(lee, send(FAQ), "import_change", {"layout": f"saved:{saved.pk}"})
+    assert "Import 1 row" in chosen.content.decode()
+    lee.post(reverse("annotation:mapping_remove", args=[saved.pk]), {"import": again.pk})
+    assert not ColumnMapping.objects.exists()
+    again.refresh_from_db()
+    assert again.mapping["prompt"] == "Q"
+
+
+def test_a_saved_mapping_of_another_workspace_is_none(send, lee, cast) -> None:
+    other = ColumnMapping.objects.create(
+        workspace=cast.other, name="Theirs", mapping={"prompt": "Q"}
     )
-    assert send(ROWS, layout="dolly").layout == "dolly"
+    import_row = send(FAQ)
+    body = act(lee, import_row, "import_change", {"layout": f"saved:{other.pk}"}).content.decode()
+    assert "no such saved mapping" in body and "Theirs" not in body
+
+
+def test_licence_and_homepage_are_asked_kept_and_shown(send, lee, cast) -> None:
+    import_row = send(ROWS)
+    assert '<option value="cc-by-4.0">' in page(lee, import_row)
+    for bad in ("javascript:alert(1)", "example.org", "https://", "http://[x"):
+        body = act(lee, import_row, "import_start", {"homepage": bad}).content.decode()
+        assert "begins with https://" in body, bad
+    import_row.refresh_from_db()
+    assert import_row.state == Import.State.PREVIEWED
+    said = {"licence": "cc-by-4.0", "homepage": "https://example.org/data"}
+    act(lee, import_row, "import_start", said)
+    import_row.refresh_from_db()
+    assert (import_row.licence, import_row.homepage) == tuple(said.values())
+    finish(import_row)
+    assert 'href="https://example.org/data"' in page(lee, import_row)
+    url = reverse("annotation:imports", args=[cast.project.pk])
+    assert "cc-by-4.0" in lee.get(url).content.decode()
+    act(lee, import_row, "import_about", {"licence": "mit"})
+    import_row.refresh_from_db()
+    assert (import_row.licence, import_row.homepage) == ("mit", "https://example.org/data")
+
+
+def test_how_far_how_fast_and_how_long(lee, cast) -> None:
+    row = Import.objects.create(
+        project=cast.project,
+        state=Import.State.RUNNING,
+        rows_done=3_000,
+        bytes_done=3 * 1024**2,
+        bytes_total=12 * 1024**2,
+    )
+    url = reverse("annotation:import_progress", args=[row.pk])
+    first = lee.get(url).content.decode()
+    assert "3,000" in first and "of 12 MB, 25 %" in first and "left" not in first
+    since = timezone.now().timestamp() - 10
+    told = lee.get(url, {"at": since, "rows": 1_000, "bytes": 1024**2}).content.decode()
+    assert ">200<" in told or ">199<" in told
+    assert "about 40 seconds left" in told or "about 50 seconds left" in told
+    for odd in ({"at": "x"}, {"at": "nan"}, {"at": since, "rows": 9_999}, {"at": "1e400"}):
+        assert "left" not in lee.get(url, odd).content.decode()
+
+
+def test_the_end_says_what_to_do_next_and_gives_the_refusals(send, lee) -> None:
+    import_row = send([*ROWS, {"instruction": "", "response": "x"}])
+    act(lee, import_row, "import_start", {"skip_bad": "on"})
+    import_row.refresh_from_db()
+    finish(import_row)
+    body = page(lee, import_row)
+    assert "Make a dataset" in body and "Open the project" in body
+    report = {**import_row.report, "refused": [{"line": 4, "reason": "=HYPERLINK(1)"}]}
+    Import.objects.filter(pk=import_row.pk).update(report=report)
+    table = lee.get(reverse("annotation:import_refusals", args=[import_row.pk]))
+    assert "attachment" in table.headers["Content-Disposition"]
+    assert table.content.decode() == "line,reason\r\n4,'=HYPERLINK(1)\r\n"
+
+
+def test_the_encoding_is_said(lee, cast) -> None:
+    url = reverse("annotation:imports", args=[cast.project.pk])
+    text = '{"instruction": "Ciel ?", "response": "Bleu."}\n'.encode("utf-16")
+    sent = {"way": "file", "file": SimpleUploadedFile("x.jsonl", text)}
+    assert "Read as UTF-16" in lee.post(url, sent, follow=True).content.decode()
+
+
+def test_limits_are_said_before_the_upload(lee, cast, settings) -> None:
+    settings.IMPORT_MAX_ROWS = 1_234
+    body = lee.get(reverse("annotation:imports", args=[cast.project.pk])).content.decode()
+    assert "1,234 rows" in body
+    for name in ("BYTES", "RATIO", "ROWS", "ROW_BYTES", "DEPTH"):
+        assert f"<code>IMPORT_MAX_{name}</code>" in body
 
 
 def test_cancelling(send, lee) -> None:
@@ -178,7 +326,7 @@ def test_conversations_and_rankings_in_the_preview(send, lee) -> None:
     turns = [{"role": "prompter", "text": "Sky?"}]
     candidates = [{"text": "red", "rank": 1}, {"text": "blue", "rank": 0}, {"text": "x", "rank": 1}]
     shown = page(lee, send([{"turns": turns, "candidates": candidates}]))
-    assert "imported: 2 &gt; 1 = 3" in shown
+    assert "imported: B &gt; A = C" in shown
 
 
 def test_the_download_holds_everything_that_was_given(lee, cast) -> None:
