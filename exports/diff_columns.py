@@ -39,7 +39,7 @@ def _summed(values: Hashes, offsets: NDArray[Any]) -> Hashes:
     return sums[offsets[1:]] - sums[offsets[:-1]]
 
 
-def _lists(column: pa.ListArray) -> tuple[Any, NDArray[Any]]:
+def lists(column: pa.ListArray) -> tuple[Any, NDArray[Any]]:
     """What the lists hold, one after the other, and where each begins and ends. A null is empty.
 
     Nothing here calls a kernel of pyarrow's: to load them takes 40 MiB."""
@@ -51,7 +51,7 @@ def _lists(column: pa.ListArray) -> tuple[Any, NDArray[Any]]:
 def hashed(column: pa.Array) -> Hashes:
     """A number for each value of a data column: a conversation, a text, a label, a margin."""
     if pa.types.is_list(column.type):
-        turns, offsets = _lists(column)
+        turns, offsets = lists(column)
         each = _of_texts(turns.field("content")) ^ _mixed(_of_texts(turns.field("role")))
         within = np.arange(len(each)) - np.repeat(offsets[:-1], np.diff(offsets))
         return _summed(_mixed(each + _mixed(within.astype(np.uint64) + np.uint64(1))), offsets)
@@ -63,7 +63,7 @@ def identities(batch: pa.RecordBatch) -> Hashes:
     prompt's external_id, and its responses in whatever order."""
     names = zip(batch["project"].to_pylist(), batch["external_id"].to_pylist(), strict=True)
     who = np.fromiter((hash(pair) for pair in names), np.int64, len(batch)).view(np.uint64)
-    ids, offsets = _lists(batch["responses"])
+    ids, offsets = lists(batch["responses"])
     numbers = np.frombuffer(ids.buffers()[1] or b"", np.uint64)[ids.offset :][: len(ids)]
     return _mixed(who + _summed(_mixed(numbers), offsets))
 

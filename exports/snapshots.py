@@ -21,7 +21,7 @@ from django.utils import timezone
 from annotation.errors import Refused
 from annotation.memory import settled
 from annotation.models import User
-from exports import card, files, formats
+from exports import card, files, formats, origins, plots
 from exports.dispatch import send
 from exports.gathering import gather
 from exports.models import Dataset, Snapshot
@@ -145,6 +145,7 @@ def _freeze(snapshot: Snapshot, target: Path, mine: "QuerySet[Snapshot]") -> dic
                 lambda rows: beat(70 + 29 * rows // total),
             )
         sha256, hashes = files.hash_data(directory)
+        found |= origins.describe(directory) | {"labels": origins.labels(directory)}
         facts = {
             "name": dataset.name,
             "kind": dataset.kind,
@@ -161,7 +162,10 @@ def _freeze(snapshot: Snapshot, target: Path, mine: "QuerySet[Snapshot]") -> dic
         }
         text = json.dumps(facts, ensure_ascii=False, indent=1)
         (directory / "snapshot.json").write_text(text + "\n", encoding="utf-8")
-        (directory / "README.md").write_text(card.render(facts), encoding="utf-8")
+        shown = {
+            f"{plots.FOLDER}/{each.file}": each.title for each in plots.write(directory, facts)
+        }
+        (directory / "README.md").write_text(card.render(facts, shown), encoding="utf-8")
         _still(mine, progress=99)
         if target.exists() and target.is_dir() and not any(target.iterdir()):
             target.rmdir()

@@ -81,9 +81,9 @@ def _words(value: object) -> str:
 
 
 def _body(card: str) -> str:
-    """The card as HTML, without its front matter and its title, which the page has itself."""
-    text = card.split("\n---\n", 1)[-1].lstrip()
-    return markdown(text.split("\n", 1)[-1])
+    """The card as HTML, without what the page has itself: front matter, title and plots."""
+    text = card.split("\n---\n", 1)[-1].lstrip().split("\n", 1)[-1]
+    return markdown("\n".join(line for line in text.split("\n") if not line.startswith("![")))
 
 
 @login_required

@@ -44,6 +44,8 @@ def test_a_snapshot_is_a_directory_with_its_facts(sft) -> None:
         "snapshot.json",
         "provenance.parquet",
         "dropped.parquet",
+        "plots/lengths.png",
+        "plots/splits.png",
     }
     facts = json.loads((home / "snapshot.json").read_text("utf-8"))
     assert facts["sha256"] == snapshot.sha256 and facts["counts"] == snapshot.counts
@@ -271,9 +273,9 @@ def test_a_worker_that_wakes_up_late_writes_nothing_over_its_successor(
     row = Snapshot.objects.filter(pk=snapshot.pk)
     render = snapshots.card.render
 
-    def be_given_up(facts):
+    def be_given_up(facts, drawn):
         row.update(state="freezing", stats={"attempts": 2})  # swept, and claimed by another
-        return render(facts)
+        return render(facts, drawn)
 
     monkeypatch.setattr(snapshots.card, "render", be_given_up)
     snapshots.freeze_queued(snapshot.pk)
