@@ -11,6 +11,8 @@ from exports.rules import Selection
 from exports.unification import NOBODY, Fitted, labels, ratings
 from exports.work import Answer, Ranked, Rated, Work
 
+YES = ("true", "yes", "up", "good")  # what is good where a selection does not say
+
 
 @dataclass(frozen=True)
 class Known:

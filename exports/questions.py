@@ -3,10 +3,12 @@ ask about. Reads only."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from annotation.models import Project, Stage
 from annotation.rubric import in_force, options
 from exports.conditions import parse_rating, question
+from exports.judging import YES
 from exports.rules import Selection
 
 RANKINGS, METADATA = "rankings", "metadata."
@@ -56,8 +58,10 @@ def problems(kind: str, selection: Selection, projects: Iterable[Project]) -> di
             found[field] = wrong
     if kind in ("unpaired", "labels"):
         asked = question(selection.question)
-        if kind == "unpaired" and asked and not selection.good:
-            found.setdefault("good", f"which answers to {selection.question} mean good?")
+        if kind == "unpaired" and asked and not selection.good and "question" not in found:
+            _, told = _asked(projects, *asked)
+            if told and not any(each["value"].lower() in YES for each in options(told)):
+                found["good"] = f"which answers to {selection.question} mean good?"
         if selection.label_by == "dawid_skene" and not asked:
             found["label_by"] = "Dawid-Skene is for what several annotators answered to a question"
     return found
@@ -81,17 +85,25 @@ def _problem(field: str, name: str, selection: Selection, projects: list[Project
         if name == RANKINGS or (name.startswith(METADATA) and name != METADATA):
             return ""
         return f"{name!r} is neither a question such as 7.helpful, nor metadata.NAME, nor rankings"
-    stage = Stage.objects.filter(pk=asked[0], project__in=[each.pk for each in projects]).first()
+    stage, found = _asked(projects, *asked)
     if stage is None:
         return f"{name}: stage {asked[0]} is not a stage of the chosen projects"
     if selection.stages is not None and stage.pk not in selection.stages:
         return f"{name}: stage {stage.pk} is not among the chosen stages"
-    for each in stage.rubric:
-        if each["key"] == asked[1]:
-            if each["type"] == "text":
-                return f"{name} is answered by text, which is neither a number nor a label"
-            if field == "best_rated" and (each["type"] != "rating" or each["about"] != "answer"):
-                return f"{name} is no rating of the answers, so none is the best by it"
-            return ""
-    there = ", ".join(one["key"] for one in in_force(stage.rubric)) or "none"
-    return f"“{stage.name}” has no question {asked[1]}; there are {there}"
+    if found is None:
+        there = ", ".join(one["key"] for one in in_force(stage.rubric)) or "none"
+        return f"“{stage.name}” has no question {asked[1]}; there are {there}"
+    if found["type"] == "text":
+        return f"{name} is answered by text, which is neither a number nor a label"
+    if field == "best_rated" and (found["type"] != "rating" or found["about"] != "answer"):
+        return f"{name} is no rating of the answers, so none is the best by it"
+    return ""
+
+
+def _asked(
+    projects: list[Project], number: int, key: str
+) -> tuple[Stage | None, dict[str, Any] | None]:
+    """The stage, where one of the projects has it, and its question."""
+    stage = Stage.objects.filter(pk=number, project__in=[each.pk for each in projects]).first()
+    rubric = [] if stage is None else stage.rubric
+    return stage, next((each for each in rubric if each["key"] == key), None)

@@ -5,7 +5,7 @@ from typing import Any
 
 from exports import formats, preferences
 from exports.conditions import looked_up
-from exports.judging import NOTHING, Known, one_value, said, too_weak
+from exports.judging import NOTHING, YES, Known, one_value, said, too_weak
 from exports.rules import Selection
 from exports.unification import NOBODY
 from exports.work import (
@@ -108,16 +108,16 @@ def _by_rank(work: Work, selection: Selection, known: Known) -> dict[int, tuple[
 
 def _thumb(value: Any, good: tuple[str, ...], missing: str) -> tuple[bool | None, str]:
     """Whether a value is good: one of `good`; a number at least the least of them; a list where it
-    holds one of them. A yes or no speaks for itself where `good` is empty."""
+    holds one of them. Where `good` is empty, YES is, and a number says nothing."""
     if value is None:
         return None, missing
-    if not good:
-        return (value, "") if isinstance(value, bool) else (None, NO_GOOD)
     if isinstance(value, int | float) and not isinstance(value, bool):
         least = min((float(one) for one in good if _is_number(one)), default=None)
         return (None, NO_GOOD) if least is None else (value >= least, "")
-    each = value if isinstance(value, list | tuple) else [value]
-    return any(_text(one) in good for one in each), ""
+    each = [_text(one) for one in (value if isinstance(value, list | tuple) else [value])]
+    if not good:
+        return any(one.lower() in YES for one in each), ""
+    return any(one in good for one in each), ""
 
 
 def _is_number(text: str) -> bool:

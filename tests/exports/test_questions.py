@@ -14,6 +14,8 @@ RUBRIC = [
      "high": 3},
     {"key": "topic", "title": "Topic", "type": "label", "about": "prompt",
      "options": [{"value": "a", "label": "A"}, {"value": "b", "label": "B", "removed": True}]},
+    {"key": "fine", "title": "Fine?", "type": "label", "about": "answer",
+     "options": [{"value": "yes", "label": "Yes"}, {"value": "no", "label": "No"}]},
     {"key": "why", "title": "Why?", "type": "text", "about": "prompt"},
     {"key": "old", "title": "Old", "type": "labels", "about": "answer", "removed": True},
 ]  # fmt: skip
@@ -25,7 +27,7 @@ def stage(desk):
 
 
 def test_the_questions_in_force(cast, stage) -> None:
-    helpful, topic = questions([cast.project])
+    helpful, topic, _ = questions([cast.project])
     assert helpful.name == f"{stage.pk}.helpful" and helpful.stage == "Rate"
     assert helpful.values == (("1", "1"), ("2", "2"), ("3", "3"))
     assert (topic.about, topic.values, topic.project) == ("prompt", (("a", "A"),), "support-desk")
@@ -51,6 +53,8 @@ def test_the_questions_in_force(cast, stage) -> None:
         ("unpaired", {"question": "metadata.vote"}, {}),
         ("unpaired", {"question": "{}.helpful", "good": ("3",)}, {}),
         ("unpaired", {"question": "{}.helpful"}, {"good": "which answers to"}),
+        ("unpaired", {"question": "{}.topic"}, {"good": "which answers to"}),
+        ("unpaired", {"question": "{}.fine"}, {}),
         ("unpaired", {"question": "thumb"}, {"question": "neither a question such as"}),
         ("unpaired", {"question": "metadata."}, {"question": "neither a question such as"}),
         (
@@ -63,7 +67,7 @@ def test_the_questions_in_force(cast, stage) -> None:
         (
             "labels",
             {"question": "{}.tone"},
-            {"question": "“Rate” has no question tone; there are helpful, topic, why"},
+            {"question": "“Rate” has no question tone; there are helpful, topic, fine, why"},
         ),
     ],
 )

@@ -175,6 +175,14 @@ def test_thumbs_from_metadata() -> None:
     assert thumbs(made, question="metadata.safe") == {1: False, 2: False, 3: True}
 
 
+def test_what_is_good_where_nobody_says_it() -> None:
+    votes = enumerate(("up", "Down", "Yes", 1), 1)
+    made = work(*(answer(pk, metadata={"vote": vote}) for pk, vote in votes))
+    assert thumbs(made, question="metadata.vote") == {1: True, 2: False, 3: True, 4: NO_GOOD}
+    made.rated = [rated("ana", {"fine": {"1": "no", "2": "yes"}})]
+    assert thumbs(made, question="7.fine") == {1: False, 2: True, 3: NOBODY, 4: NOBODY}
+
+
 def labelled(of: Work, known: Known | None = None, **rules: Any) -> list[tuple[str, str]]:
     """(text, label) of rows, ("", reason) of what was dropped."""
     selection = Selection(**{"question": "7.topic"} | rules)
