@@ -244,8 +244,9 @@ def _phones(text: str) -> Iterator[tuple[int, int]]:
     place = last = 0
     while found := _PHONE.search(text, place):
         start, end = found.span()
-        for sign in ("+", "("):  # "+1", "(0", "(+"
-            start -= text[start - 1 : start] == sign
+        start -= text[start - 1 : start] == "+"
+        if found[0].count(")") > found[0].count("("):  # "(0", "(+", but not "(call 1)"
+            start -= text[start - 1 : start] == "("
         meant = (
             _is_phone(text[start:end])
             or _CALLED.search(text[max(start - 32, 0) : start])
