@@ -310,7 +310,7 @@ def test_a_mapping_by_its_name_and_where_the_rows_are_from(api, cast):
     "form",
     [
         {},
-        {"file": a_file("no JSON at all")},
+        {"file": a_file("PK\x03\x04 an archive")},
         {"file": a_file({"strange": 1})},
         {"file": a_file(ROW), "layout": "none such"},
         {"file": a_file(ROW), "mapping": "{"},
