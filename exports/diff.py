@@ -88,7 +88,7 @@ def compare(old: Path, new: Path, beat: Beat = lambda _: None) -> Diff:
     done. Raises ValueError where their columns differ in more than the margin, and OSError or
     pa.ArrowInvalid where a file cannot be read."""
     shared = names_of(old)
-    if set(shared) ^ set(names_of(new)) - {"margin"}:
+    if (set(shared) ^ set(names_of(new))) - {"margin"}:
         raise ValueError("the two are of different kinds: their columns differ")
     sides = (columns.ends(old), columns.ends(new))
     ends = (sides[0].tolist(), sides[1].tolist())
