@@ -22,6 +22,7 @@ from annotation.layouts.comparisons import (
 )
 from annotation.layouts.curated import convert_curated, fits_curated
 from annotation.layouts.documents import convert_document, fits_document
+from annotation.layouts.feedback import convert_feedback, fits_feedback
 from annotation.layouts.fields import Found, Row
 from annotation.layouts.instructions import (
     convert_conversation,
@@ -81,6 +82,9 @@ LAYOUTS = {
     "argilla": Layout("Argilla: records.to_json", fits_records, convert_records),
     "argilla_table": Layout("Argilla: the table of to_datasets", fits_table, convert_table),
     "curated_dolly": Layout("Argilla's curated Dolly", fits_curated, convert_curated),
+    "argilla_hub": Layout(
+        "Argilla: a dataset on the Hub before version 2", fits_feedback, convert_feedback
+    ),
     "scored": Layout("GPT-4-LLM comparisons", fits_scored, convert_scored),
     "pandalm": Layout("PandaLM: two responses, three raters", fits_pandalm, convert_pandalm),
     "ranked": Layout("Ranked candidates", fits_ranked, convert_ranked),

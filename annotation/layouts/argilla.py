@@ -25,6 +25,7 @@ LONG = 40  # characters: a value beyond is text, below it may be a label
 # A question about one of these asks for a text.
 ANSWERING = re.compile("response|answer|completion|output|correct|rewrite", re.IGNORECASE)
 ASKING = re.compile("instruction|prompt|question", re.IGNORECASE)
+GIVING = re.compile("context|input", re.IGNORECASE)
 JUDGING = re.compile(
     r"quality|label|rating|score|class|best|prefer|choice|rank|categor|sentiment|topic|flag|valid",
     re.IGNORECASE,
@@ -64,7 +65,7 @@ def convert_records(row: Row, note: Note) -> list[Record]:
         for one in given if isinstance(given, list) else []:
             if isinstance(one, dict):
                 _take(found, one.get("user_id"), one.get("value"), one.get("status"))
-    return _record(row, _object(row, "fields"), _object(row, "metadata"), questions, note)
+    return record_of(row, _object(row, "fields"), _object(row, "metadata"), questions, note)
 
 
 def _object(row: Row, name: str) -> dict[str, Any]:
@@ -90,7 +91,7 @@ def convert_table(row: Row, note: Note) -> list[Record]:
         elif name not in OWN:
             fields[name] = value
     questions = {name: _question(name, columns) for name, columns in parts.items()}
-    return _record(row, fields, {}, questions, note)
+    return record_of(row, fields, {}, questions, note)
 
 
 def _question(name: str, columns: Mapping[str, Any]) -> Question:
@@ -123,7 +124,7 @@ def _take(found: Question, user: Any, value: Any, state: Any) -> None:
 # What the questions come to -------------------------------------------------------------------
 
 
-def _record(
+def record_of(
     row: Row, fields: dict[str, Any], metadata: dict[str, Any], questions: Questions, note: Note
 ) -> list[Record]:
     asked = first(fields, ASKED) or next(iter(fields), "")
@@ -179,7 +180,7 @@ def _answer_question(
         if order is not None:
             record.rankings.append(RankingIn(user or "annotator", order))
         elif isinstance(value, str) and _is_text(name, value):
-            if ASKING.search(name) and not ANSWERING.search(name):
+            if not ANSWERING.search(name) and (GIVING.search(name) or ASKING.search(name)):
                 _new_prompt(name, value, record, note)
             elif not is_blank(value):
                 corrects = next(iter(places.values())) if len(places) == 1 else None
@@ -191,7 +192,8 @@ def _answer_question(
     draft = question.suggestion
     if draft is None or draft == "":
         return
-    if isinstance(draft, str) and _is_text(name, draft) and not ASKING.search(name):
+    about_prompt = not ANSWERING.search(name) and (GIVING.search(name) or ASKING.search(name))
+    if isinstance(draft, str) and _is_text(name, draft) and not about_prompt:
         metadata = {} if question.score is None else {"score": question.score}
         answers.add(Answer(draft, author_name=question.agent, origin="model", metadata=metadata))
     else:
@@ -201,18 +203,25 @@ def _answer_question(
 def _is_text(name: str, value: str) -> bool:
     if JUDGING.search(name):
         return False
-    return bool(ANSWERING.search(name) or ASKING.search(name)) or len(value) > LONG
+    named = ANSWERING.search(name) or ASKING.search(name) or GIVING.search(name)
+    return bool(named) or len(value) > LONG
 
 
 def _new_prompt(name: str, value: str, record: Record, note: Note) -> None:
-    """The last turn in the words of the first who changed it; the old words stay as metadata."""
-    before = record.messages[-1]["content"]
-    if is_blank(value) or value.strip() == str(before).strip():
+    """The last turn, or the context, in the words of the first who changed it; the old words stay
+    as metadata."""
+    given = bool(GIVING.search(name))
+    before = record.context if given else record.messages[-1]["content"]
+    if value.strip() == str(before).strip() or (is_blank(value) and not given):
         return
-    if "original prompt" in record.metadata:
-        note(f"{name}: several changed the prompt; the first change is taken")
+    what = "original context" if given else "original prompt"
+    if what in record.metadata:
+        note(f"{name}: several changed it; the first change is taken")
         return
-    record.metadata["original prompt"] = before
+    record.metadata[what] = before
+    if given:
+        record.context = value
+        return
     record.messages = [*record.messages[:-1], {**record.messages[-1], "content": value}]
 
 

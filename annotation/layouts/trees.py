@@ -12,6 +12,7 @@ from annotation.layouts.fields import ASSISTANT, MAX_TURNS, RATER, ROLE_WORDS, U
 from annotation.records import ID_LENGTH, Answer, Message, Note, Record, is_blank
 
 # Who wrote it is personal data that the rows do not need: the same person, all over the file.
+DELETED = "is deleted in its source"
 UNFOLDED = 500_000  # turns of all prompts of a tree, each of which holds those before it
 STRUCTURE = (
     *("message_id", "parent_id", "message_tree_id", "user_id", "text", "role", "rank", "replies"),
@@ -153,7 +154,7 @@ def fault(node: Node, parent: Node | None, depth: int) -> str:
     """Why a message cannot come in where it stands; empty if it can."""
     row = node.row
     if row.get("deleted") is True:
-        return "is deleted in its source"
+        return DELETED
     word = row.get("role")
     role = _role(node)
     if role not in (USER, ASSISTANT):
@@ -179,7 +180,9 @@ def _leave_out(node: Node, reason: str, report: Report) -> None:
     todo = [(child, node) for child in node.children]
     while todo:
         below, above = todo.pop()
-        report(below, f"continues the message “{above.name}”, which does not come in")
+        gone = below.row.get("deleted") is True
+        why = f"continues the message “{above.name}”, which does not come in"
+        report(below, DELETED if gone else why)
         todo += [(child, below) for child in below.children]
 
 

@@ -203,3 +203,39 @@ def test_a_chat_field_is_the_conversation() -> None:
     chat = [user("Sky?"), {"role": "assistant", "content": "Blue."}, user("Sure?")]
     [record], _ = convert({"fields": {"chat": chat}, "responses": {}})
     assert record.messages == chat
+
+
+@pytest.mark.parametrize("as_lists", [True, False])
+def test_a_dataset_on_the_hub_before_version_2(as_lists: bool) -> None:
+    row = {
+        "external_id": "7",
+        "instruction": "Sky",
+        "context": "",
+        "response": "Red.",
+        "new-instruction": given(["u"], ["Sky?"], ["submitted"], as_lists),
+        "new-input": given(["u"], ["Look up."], ["submitted"], as_lists),
+        "new-response": given(["u", "v"], ["Blue.", "Hm."], ["submitted", "draft"], as_lists),
+        "new-response-suggestion": "Azure.",
+        "new-response-suggestion-metadata": {"type": None, "score": 0.5, "agent": "tiny"},
+        "tone": given(["u"], ["kind"], ["submitted"], as_lists),
+        "metadata": {"topic": "weather"},
+    }
+    [record], notes = convert(row)
+    assert (record.messages, record.context, record.external_id) == (
+        [user("Sky?")],
+        "Look up.",
+        "7",
+    )
+    assert answers(record) == [
+        ("Red.", "", None),
+        ("Blue.", "u", 0),
+        ("Azure.", "tiny", None),
+    ]
+    assert record.answers[2].origin == "model"
+    assert record.metadata == {
+        "topic": "weather",
+        "tone": "kind",
+        "original prompt": "Sky",
+        "original context": "",
+    }
+    assert notes == ["new-response: 1 of status draft left out"]
