@@ -26,6 +26,7 @@ SIZE = 25  # rows a page
 GROUPS = 10  # groups a page
 MEMBERS = 6  # rows that are shown of a group
 OPEN = 4  # looks that a process keeps open
+FOUND = 6  # findings that an open look remembers
 MISSING = -LIMIT - 1  # where a number is not known
 PER_CENT = (*range(0, 100, 10),)
 SPANS = (1, 7, 30, 91, 365)  # days a bar
@@ -68,6 +69,15 @@ class LookRow:
     provenance: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Found:
+    """What filters leave of a look: the rows' places from 0, and the counts."""
+
+    places: Codes
+    shown: dict[str, int]
+    counts: dict[str, list[int]]
+
+
 class Look:
     """One look, open. Safe to share between threads: its columns are only read."""
 
@@ -87,6 +97,8 @@ class Look:
         self.types = {facet.name: facet.type for facet in self.facets}
         self._terms: dict[str, tuple[Codes, list[str]]] = {}
         self._bins: dict[str, tuple[Codes, list[int]]] = {}
+        self._found: OrderedDict[tuple[tuple[str, str], ...], Found] = OrderedDict()
+        self._lock = Lock()
 
     def terms(self, name: str) -> tuple[Codes, list[str]]:
         """(each row's code, the texts that codes stand for)."""
@@ -139,17 +151,35 @@ class Look:
                     found &= numbers <= high
         return found
 
-    def counts(self, filters: Filters) -> dict[str, list[int]]:
-        """{facet: how many rows each of its terms or bars has under the other facets' filters}."""
-        left = self.mask(filters)
-        whole = bool(left.all())
+    def find(self, filters: Filters) -> Found:
+        """What the filters leave; of the last few it is remembered, for the next page of rows."""
+        asked = tuple(filters.pairs())
+        with self._lock:
+            found = self._found.pop(asked, None)
+        if found is None:
+            whole = self.mask(filters.showing("all"))
+            kept = whole & self.kept
+            left = {"all": whole, "kept": kept}.get(filters.show)
+            left = whole & ~kept if left is None else left
+            total = int(np.count_nonzero(whole))
+            of_kept = int(np.count_nonzero(kept))
+            shown = {"kept": of_kept, "dropped": total - of_kept, "all": total}
+            places = np.flatnonzero(left).astype(np.int32)
+            found = Found(places, shown, self._counts(filters, places))
+        with self._lock:
+            self._found[asked] = found
+            while len(self._found) > FOUND:
+                self._found.popitem(last=False)
+        return found
+
+    def _counts(self, filters: Filters, places: Codes) -> dict[str, list[int]]:
         found = {}
         for facet in self.facets:
             codes, values = self._coded(facet)
             if facet.name in filters.active():
                 codes = codes[self.mask(filters, but=facet.name)]
-            elif not whole:
-                codes = codes[left]
+            elif len(places) < self.rows:
+                codes = codes.take(places)
             found[facet.name] = np.bincount(codes, minlength=len(values))[: len(values)].tolist()
         return found
 
@@ -159,15 +189,17 @@ class Look:
         counts = np.bincount(codes, minlength=len(values)).tolist()
         return dict(zip(values, counts, strict=False))
 
+    def counts(self, filters: Filters) -> dict[str, list[int]]:
+        """{facet: how many rows each of its terms or bars has under the other facets' filters}."""
+        return self.find(filters).counts
+
     def shown(self, filters: Filters) -> dict[str, int]:
         """How many rows there are kept, left out and in all under the filters."""
-        left = self.mask(filters.showing("all"))
-        total, kept = int(left.sum()), int((left & self.kept).sum())
-        return {"kept": kept, "dropped": total - kept, "all": total}
+        return self.find(filters).shown
 
     def page(self, filters: Filters, number: int) -> list[int]:
         """The ids of a page of rows, in order of arrival; `number` counts from 1."""
-        places = np.flatnonzero(self.mask(filters))[(number - 1) * SIZE : number * SIZE]
+        places = self.find(filters).places[(number - 1) * SIZE : number * SIZE]
         return [int(place) + 1 for place in places]
 
     def groups(self, filters: Filters, number: int) -> tuple[int, list[list[int]]]:
