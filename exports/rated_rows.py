@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from exports import formats, preferences
-from exports.conditions import looked_up
+from exports.conditions import looked_up, question
 from exports.judging import NOTHING, YES, Known, one_value, said, too_weak
 from exports.rules import Selection
 from exports.unification import NOBODY
@@ -52,8 +52,8 @@ def unpaired(
             value, found.rated, found.reason = one_value(work, selection, known, answer.id)
             if not found.reason:
                 thumb, found.reason = _thumb(value, selection.good, preferences.DISAGREE)
-        if not answer.in_scope and not found.rankings and not found.rated:
-            continue  # of another stage, or not handed in; and nobody judged it
+        if not answer.in_scope and not _judged(found, selection):
+            continue  # of another stage, or not handed in
         if thumb is not None:
             found.label = "good" if thumb else "bad"
         found.reason = found.reason or unfit(work, answer) or unfit_text(selection, answer.text)
@@ -62,6 +62,13 @@ def unpaired(
             found.row = formats.unpaired(prompt, answer.text, thumb)
             place(found, selection, salt, answer)
         yield found
+
+
+def _judged(found: Candidate, selection: Selection) -> bool:
+    """Whether somebody judged the answer itself, and not its prompt only."""
+    _, key = question(selection.question) or (0, "")
+    about_it = (isinstance(one.ratings.get(key), Mapping) for one in found.rated)
+    return bool(found.rankings) or any(about_it)
 
 
 def _imported(answer: Answer) -> tuple[bool | None, str]:

@@ -164,6 +164,14 @@ def test_thumbs_from_labels() -> None:
     assert thumbs(made, question="7.tone", good=("kind",))[1] == DISAGREE
 
 
+def test_what_is_said_of_the_prompt_judges_no_answer_of_another_stage() -> None:
+    made = work(answer(1), answer(2, in_scope=False))
+    made.rated = [rated("ana", {"fine": "yes"})]
+    assert thumbs(made, question="7.fine") == {1: True}
+    made.rated.append(rated("bea", {"fine": {"2": "yes"}}))
+    assert thumbs(made, question="7.fine") == {1: True, 2: True}
+
+
 def test_thumbs_from_metadata() -> None:
     made = work(
         answer(1, metadata={"vote": {"up": 3}}),
