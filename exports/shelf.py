@@ -25,8 +25,9 @@ CREATE TABLE rows (
 CREATE TABLE reasons (id INTEGER PRIMARY KEY, text TEXT);
 """
 _COLUMNS = np.dtype(
-    [(name, np.int64) for name in ("id", "split", "prompt", "project", "length", "other")]
-)
+    [("id", "i8"), ("prompt", "i8"), ("project", "i4"), ("length", "i4"), ("other", "i4"),
+     ("split", "i1")]
+)  # fmt: skip
 _TOGETHER = 500  # rows that one statement reads
 Ids = Sequence[int] | np.ndarray[Any, np.dtype[np.int64]]
 
@@ -149,35 +150,36 @@ class Shelf:
     def drop_duplicates(self) -> None:
         """Of rows that say the same the first in sorting order stays; of those of one prompt the
         one whose content sorts first, whichever came first."""
-        both, ids = self._marks("digest, key")
-        order = np.lexsort(tuple(both[:, column] for column in (3, 2, 1, 0)))
-        both, ids = both[order], ids[order]
-        same = (both[1:, :2] == both[:-1, :2]).all(axis=1)
-        gone = []
+        digests, ids = self._marks("digest")
+        order = np.lexsort((digests[:, 1], digests[:, 0]))
+        digests, ids = digests[order], ids[order]
+        same = (digests[1:] == digests[:-1]).all(axis=1)
+        gone: list[int] = []
         for start, end in _runs(same):
-            alike = ids[start:end]
-            twins = alike[(both[start:end] == both[start]).all(axis=1)]
-            stays = min(twins, key=lambda pk: self._raw(pk)) if len(twins) > 1 else twins[0]
+            alike = [int(pk) for pk in ids[start:end]]
+            stays = min(alike, key=self._place)
             gone += [pk for pk in alike if pk != stays]
         if gone:
             self.drop(gone, DUPLICATE)
 
-    def _raw(self, pk: int) -> bytes:
-        found = self._base.execute("SELECT row FROM rows WHERE id = ?", (int(pk),)).fetchone()
-        return bytes(found[0])
+    def _place(self, pk: int) -> tuple[bytes, bytes]:
+        found = self._base.execute("SELECT key, row FROM rows WHERE id = ?", (pk,)).fetchone()
+        return bytes(found[0]), bytes(found[1])
 
-    def _marks(self, columns: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """Columns of 16 bytes as big-endian numbers, two a column, of the kept rows; their ids."""
-        lines = self._base.execute(f"SELECT id, {columns} FROM rows WHERE reason = 0")
-        width = 2 * len(columns.split(","))
-        pieces, ids = [], []
+    def _marks(self, column: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """A column of 16 bytes as two numbers that sort as it does, of the kept rows by their ids,
+        and the ids."""
+        many = self._base.execute("SELECT COUNT(*) FROM rows WHERE reason = 0").fetchone()[0]
+        marks, ids = np.empty((many, 2), np.uint64), np.empty(many, np.int64)
+        lines = self._base.execute(f"SELECT id, {column} FROM rows WHERE reason = 0 ORDER BY id")
+        start = 0
         while batch := lines.fetchmany(10_000):
-            raw = b"".join(mark for line in batch for mark in line[1:])
-            pieces.append(np.frombuffer(raw, ">u8").astype(np.uint64).reshape(-1, width))
-            ids.append(np.fromiter((line[0] for line in batch), np.int64, len(batch)))
-        if not pieces:
-            return np.zeros((0, width), np.uint64), np.zeros(0, np.int64)
-        return np.concatenate(pieces), np.concatenate(ids)
+            end = start + len(batch)
+            raw = np.frombuffer(b"".join(line[1] for line in batch), ">u8")
+            marks[start:end] = raw.reshape(-1, 2)
+            ids[start:end] = [line[0] for line in batch]
+            start = end
+        return marks, ids
 
     def kept(self) -> np.ndarray[Any, Any]:
         """The kept rows in sorting order: `id`, `split` (place in SPLITS), `prompt`, `project` (a
@@ -185,15 +187,12 @@ class Shelf:
         if self._sorted is None:
             keys, ids = self._marks("key")
             order = np.lexsort((keys[:, 1], keys[:, 0]))
+            del keys
             lines = self._base.execute(
-                "SELECT id, split, prompt, project, length, ifnull(other, -1) FROM rows "
+                "SELECT id, prompt, project, length, ifnull(other, -1), split FROM rows "
                 "WHERE reason = 0 ORDER BY id"
             )
-            rows = np.fromiter(lines, _COLUMNS, len(ids))
-            by_id = np.argsort(ids)
-            places = np.empty(len(ids), np.int64)
-            places[by_id] = np.arange(len(ids))
-            self._sorted = rows[places[order]]
+            self._sorted = np.fromiter(lines, _COLUMNS, len(ids))[order]
         return self._sorted
 
     def read(self, ids: Ids) -> Iterator[Shelved]:
