@@ -24,6 +24,7 @@ from annotation.models import (
     User,
     Workspace,
 )
+from exports import previews
 from exports.models import Dataset, Snapshot
 from tests.site_map import VIEWS, View, make_world
 from training.models import Run, RunEvent
@@ -82,7 +83,13 @@ def richer() -> Iterator[str]:
     assert busy is not None, "the demo has answers"
     yield reverse("annotation:prompt", args=[busy.pk])
     for dataset in Dataset.objects.exclude(selection={}):
+        previews.refresh(dataset=dataset, force=True)
+        previews.compute(dataset.pk)
         yield reverse("exports:dataset", args=[dataset.pk])
+        yield reverse("exports:dataset_edit", args=[dataset.pk])
+        yield reverse("exports:explore", args=[dataset.pk]) + "?show=all&length.from=20"
+        yield reverse("exports:explore", args=[dataset.pk]) + "?show=groups"
+        yield reverse("exports:explore_row", args=[dataset.pk, 1])
     ready = Snapshot.objects.filter(state="ready").first()
     assert ready is not None, "the demo has a frozen version"
     yield reverse("exports:snapshot", args=[ready.pk])
