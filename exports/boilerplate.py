@@ -66,16 +66,20 @@ _SELF_SIGNS = (
     *("为一个ai", "为ai", "はai"),
 )
 _QUOTED = re.compile(r"[\"“„«][^\"“”»\n]{0,300}[\"”“»]|(?<!\w)['‘][^'‘’\n]{0,300}['’](?!\w)")
-_PLACEHOLDER = re.compile(
-    r"\[(?:your|insert|enter|add|recipient(?:'s)?|company|customer|client|employer|candidate"
-    r"|manager|sender)(?: [\w'’/-]+){0,5}\](?!\()"
-    r"|\[(?:name|date|address|city|state|email|phone number|position|company|job title)\](?!\()"
-    r"|<(?:insert|your|enter) [\w '’-]{1,40}>"
-    r"|\binsert [\w'’-]+(?: [\w'’-]+){0,4} here\b"
-    r"|\{\{\s*[\w.]+\s*\}\}|\blorem ipsum dolor\b|\bTODO: (?:write|add|fill)",
-    re.IGNORECASE,
-)
-_SIGNS = ("[", "<", "{{", "nsert ", "orem ", "TODO", "NSERT ")  # one of them is in each of these
+# By the sign that each begins with, which is looked for first.
+_PLACEHOLDERS = {
+    sign: re.compile(pattern, re.IGNORECASE)
+    for sign, pattern in {
+        "[": r"\[(?:your|insert|enter|add|recipient(?:'s)?|company|customer|client|employer"
+        r"|candidate|manager|sender)(?: [\w'’/-]+){0,5}\](?!\()"
+        r"|\[(?:name|date|address|city|state|email|phone number|position|job title)\](?!\()",
+        "<": r"<(?:insert|your|enter) [\w '’-]{1,40}>",
+        "{{": r"\{\{\s*[\w.]+\s*\}\}",
+        "nsert ": r"\binsert [\w'’-]+(?: [\w'’-]+){0,4} here\b",
+        "orem ipsum": r"\blorem ipsum dolor\b",
+        "TODO: ": r"\bTODO: (?:write|add|fill)",
+    }.items()
+}
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
 _END_MARK = re.compile(
     r"(?:<\|(?:endoftext|im_end|im_start|eot_id|end|end_of_text|end_of_turn|assistant|user|system)\|>"
@@ -94,13 +98,19 @@ def why(text: str) -> str:
         return END_MARK
     if _speaks_of_itself(text):
         return SELF
-    if any(sign in text for sign in _SIGNS):
-        bare = _CODE.sub(" ", text) if "`" in text else text
-        if _PLACEHOLDER.search(bare) and not _is_code(bare):
-            return PLACEHOLDER
+    if _has_placeholder(text):
+        return PLACEHOLDER
     if repeats(text):
         return REPEATS
     return ""
+
+
+def _has_placeholder(text: str) -> bool:
+    likely = [pattern for sign, pattern in _PLACEHOLDERS.items() if sign in text]
+    if not any(pattern.search(text) for pattern in likely):
+        return False
+    bare = _CODE.sub(" ", text)
+    return not _is_code(bare) and any(pattern.search(bare) for pattern in likely)
 
 
 def _speaks_of_itself(text: str) -> bool:

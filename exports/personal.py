@@ -145,9 +145,9 @@ def _ips(text: str) -> Iterator[tuple[int, int]]:
     for found in _COLONS.finditer(text):
         if found.start() >= done:
             begin = max(found.start() - 40, done)
-            before = _BEFORE.search(text[begin : found.start()])
+            ahead = _BEFORE.search(text[begin : found.start()])
             after = _AFTER.match(text, found.end(), found.end() + 40)
-            start = found.start() - len(before[0] if before else "")
+            start = found.start() - len(ahead[0] if ahead else "")
             done = after.end() if after else found.end()
             closed = not text[done : done + 1].isalnum()
             if closed and _open(text, start) and _is_ipv6(text[start:done]):
