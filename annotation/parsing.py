@@ -144,6 +144,11 @@ def preview(import_row: Import) -> Preview:
             _, found.columns = guess(file)
         if not import_row.layout and not import_row.mapping:
             found.error = no_layout(found.columns)
+            with opened(import_row) as file:
+                for line, row in islice(source_of(file).rows(), SAMPLE):
+                    if isinstance(row, str):
+                        found.refused.append({"line": line, "reason": row})
+            found.rows = len(found.refused)
             return found
         for line, records in parsed(
             import_row,

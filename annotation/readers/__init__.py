@@ -52,7 +52,9 @@ class Source:
             count += 1
             if count > self.limits.rows:
                 raise ReadError(
-                    f"The file has more than {self.limits.rows:,} rows: split it.", line
+                    f"The file has more than {self.limits.rows:,} rows (IMPORT_MAX_ROWS): "
+                    "split it.",
+                    line,
                 )
             yield line, row
         if self.format == "text":
@@ -86,7 +88,10 @@ class Source:
             self._refuse_inside(stream.peek(16))
         else:
             if size > self.limits.bytes:
-                raise ReadError(f"The file is larger than {in_words(self.limits.bytes)}: split it.")
+                raise ReadError(
+                    f"The file is larger than {in_words(self.limits.bytes)} (IMPORT_MAX_BYTES): "
+                    "split it."
+                )
             stream = io.BufferedReader(_Unclosed(self._file), CHUNK)
         self._stream = as_utf8(stream, self.notes)
         form = _text_format(self._stream)

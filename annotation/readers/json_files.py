@@ -38,7 +38,7 @@ class Foreign:
 def read_jsonl(stream: io.BufferedReader, limits: Limits, foreign: Foreign) -> Iterator[Found]:
     for number, line in lines(stream, limits):
         if line is None:
-            yield number, f"is longer than {in_words(limits.row_bytes)}"
+            yield number, f"is longer than {in_words(limits.row_bytes)} (IMPORT_MAX_ROW_BYTES)"
         elif line and not line.isspace():
             yield number, parse(line, limits, foreign, number)
 
@@ -60,7 +60,7 @@ def parse(line: bytes, limits: Limits, foreign: Foreign, number: int) -> Row | s
     if type(row) is not dict:
         return f"is {KINDS.get(type(row), 'a number')}, not an object"
     if line.count(b"[") + line.count(b"{") > limits.depth and _depth(row) > limits.depth:
-        return f"is nested deeper than {limits.depth} levels"
+        return f"is nested deeper than {limits.depth} levels (IMPORT_MAX_DEPTH)"
     # To look for each of very many keys takes longer than to parse once more.
     doubtful = len(row) > 100 or any(line.count(b'"%s"' % key.encode()) > 1 for key in row)
     if doubtful and (key := _doubled(line)):
@@ -183,7 +183,8 @@ class Text:
                     ) from None
             if len(self.buffer) - self.at > self.limits.row_bytes + CHUNK:
                 raise ReadError(
-                    f"Row {number} is broken or larger than {in_words(self.limits.row_bytes)}.",
+                    f"Row {number} is broken or larger than {in_words(self.limits.row_bytes)} "
+                    "(IMPORT_MAX_ROW_BYTES).",
                     number,
                 )
             self.more()
@@ -198,7 +199,7 @@ def read_document(stream: io.BufferedReader, limits: Limits, foreign: Foreign) -
         if text.foreign and not foreign.count:
             foreign.add(number)
         if len(value) > limits.row_bytes:
-            yield number, f"is longer than {in_words(limits.row_bytes)}"
+            yield number, f"is longer than {in_words(limits.row_bytes)} (IMPORT_MAX_ROW_BYTES)"
             continue
         row = parse(value.encode("utf-8", "surrogatepass"), limits, foreign, number)
         if key is not None and isinstance(row, dict):

@@ -72,7 +72,7 @@ def read_text(
             held, size = [], 0
             continue
         if line is None or text is None:
-            reason = "longer than " + in_words(limits.row_bytes)
+            reason = f"longer than {in_words(limits.row_bytes)} (IMPORT_MAX_ROW_BYTES)"
             yield number, f"is {reason if line is None else 'neither UTF-8 nor Windows-1252'}"
             continue
         if not blocks:
@@ -88,7 +88,7 @@ def read_text(
 
 def _document(held: list[str], size: int, limits: Limits) -> dict[str, str] | str:
     if size > limits.row_bytes + 1:
-        return f"is longer than {in_words(limits.row_bytes)}"
+        return f"is longer than {in_words(limits.row_bytes)} (IMPORT_MAX_ROW_BYTES)"
     return {"text": "\n".join(held)}
 
 

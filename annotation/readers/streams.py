@@ -144,12 +144,14 @@ class Gunzip(io.RawIOBase):
         self.produced += len(data)
         if self.produced > self.limits.bytes:
             raise ReadError(
-                f"The file unpacks to more than {in_words(self.limits.bytes)}: split it."
+                f"The file unpacks to more than {in_words(self.limits.bytes)} "
+                "(IMPORT_MAX_BYTES): split it."
             )
         if self.produced > max(RATIO_FLOOR, self.limits.ratio * self.size):
             raise ReadError(
-                f"The file unpacks to more than {self.limits.ratio} times its size, as a "
-                "decompression bomb does: unpack it yourself and look into it."
+                f"The file unpacks to more than {self.limits.ratio} times its size "
+                "(IMPORT_MAX_RATIO), as a decompression bomb does: unpack it yourself "
+                "and look into it."
             )
         return data
 

@@ -54,7 +54,11 @@ def read_csv(stream: io.BufferedReader, limits: Limits, foreign: Foreign) -> Ite
 def _text(stream: io.BufferedReader, limits: Limits, foreign: Foreign) -> Iterator[str]:
     for number, line in lines(stream, limits):
         if line is None:
-            raise ReadError(f"Line {number} is longer than {in_words(limits.row_bytes)}.", number)
+            raise ReadError(
+                f"Line {number} is longer than {in_words(limits.row_bytes)} "
+                "(IMPORT_MAX_ROW_BYTES).",
+                number,
+            )
         try:
             yield line.decode() + "\n"
         except UnicodeDecodeError:
@@ -89,7 +93,7 @@ def _why_csv(error: csv.Error, line: int, limits: Limits) -> str:
     if "field limit" in str(error):
         return (
             f"A quote opens in the row of line {line} and does not close within "
-            f"{in_words(limits.row_bytes)}."
+            f"{in_words(limits.row_bytes)} (IMPORT_MAX_ROW_BYTES)."
         )
     return f"In the row of line {line} a quote opens and does not close where the cell ends."
 
@@ -102,13 +106,19 @@ def read_parquet(file: BinaryIO, limits: Limits) -> Iterator[Found]:
         groups = [meta.row_group(number) for number in range(meta.num_row_groups)]
         unpacked = sum(group.total_byte_size for group in groups)
         if meta.num_rows > limits.rows:
-            raise ReadError(f"The file has {meta.num_rows:,} rows; {limits.rows:,} is the limit.")
+            raise ReadError(
+                f"The file has {meta.num_rows:,} rows; {limits.rows:,} is the limit "
+                "(IMPORT_MAX_ROWS)."
+            )
         if unpacked > limits.bytes:
-            raise ReadError(f"The file unpacks to more than {in_words(limits.bytes)}: split it.")
+            raise ReadError(
+                f"The file unpacks to more than {in_words(limits.bytes)} (IMPORT_MAX_BYTES): "
+                "split it."
+            )
         if unpacked > max(RATIO_FLOOR, limits.ratio * size):
             raise ReadError(
-                f"The file unpacks to more than {limits.ratio} times its size, as a decompression "
-                "bomb does."
+                f"The file unpacks to more than {limits.ratio} times its size "
+                "(IMPORT_MAX_RATIO), as a decompression bomb does."
             )
         largest = max(
             (

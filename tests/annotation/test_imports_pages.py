@@ -384,3 +384,20 @@ def test_the_download_goes_on_past_one_range(lee, cast, monkeypatch) -> None:
     assert [json.loads(line)["messages"][0]["content"] for line in lines] == [
         f"q{n}" for n in range(5)
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "file"),
+    [
+        ("IMPORT_MAX_BYTES", 10, upload(ROWS)),
+        ("IMPORT_MAX_ROWS", 2, upload(ROWS)),
+        ("IMPORT_MAX_ROW_BYTES", 20, upload(ROWS)),
+        ("IMPORT_MAX_DEPTH", 2, upload([{**ROWS[0], "deep": [[[[1]]]]}])),
+    ],
+)
+def test_a_refusal_names_the_limit_that_was_met(lee, cast, settings, name, value, file) -> None:
+    setattr(settings, name, value)
+    file.seek(0)
+    url = reverse("annotation:imports", args=[cast.project.pk])
+    body = lee.post(url, {"way": "file", "file": file}, follow=True).content.decode()
+    assert f"({name})" in body

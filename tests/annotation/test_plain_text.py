@@ -67,10 +67,18 @@ def test_without_blank_lines_each_line_is_a_document() -> None:
 def test_a_document_over_the_limit_is_refused_and_the_next_one_read(between: str) -> None:
     text = between.join(["One.", "x" * 10_001, "Three."])
     _, rows, _ = read(text.encode())
-    assert [row for _, row in rows] == [{"text": "One."}, "is longer than 9 kB", {"text": "Three."}]
+    assert [row for _, row in rows] == [
+        {"text": "One."},
+        "is longer than 9 kB (IMPORT_MAX_ROW_BYTES)",
+        {"text": "Three."},
+    ]
     many = "One.\n\n" + "line of words\n" * 1000 + "\nThree."
     _, rows, _ = read(many.encode())
-    assert [row for _, row in rows] == [{"text": "One."}, "is longer than 9 kB", {"text": "Three."}]
+    assert [row for _, row in rows] == [
+        {"text": "One."},
+        "is longer than 9 kB (IMPORT_MAX_ROW_BYTES)",
+        {"text": "Three."},
+    ]
 
 
 def test_other_encodings_are_read_and_said() -> None:
