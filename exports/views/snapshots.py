@@ -135,15 +135,14 @@ def download(request: HttpRequest, pk: int, form: str) -> HttpResponse | Streami
 
 @login_required
 @require_GET
-def plot(request: HttpRequest, pk: int, name: str) -> FileResponse:
+def plot(request: HttpRequest, pk: int, name: str) -> HttpResponse:
     """A plot of the card; who may download the rows may see it."""
     found = _fetch(request, pk)
     shown = plots.there(Path(found.path or "/nowhere"))
     if found.state != Snapshot.State.READY or name not in [each.file for each in shown]:
         raise Http404
-    return FileResponse(
-        (Path(found.path) / plots.FOLDER / name).open("rb"), content_type="image/png"
-    )
+    picture = (Path(found.path) / plots.FOLDER / name).read_bytes()
+    return HttpResponse(picture, content_type="image/png")
 
 
 def _said(request: HttpRequest, what: str, snapshot: Snapshot) -> None:
