@@ -80,7 +80,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     "min_length": ("shorter than",),
     "max_length": ("longer than",),
     "languages": ("in another language",),
-    "unsure_language": ("its language is not sure", "language not sure"),
+    "unsure_language": ("not sure in which language",),
     "boilerplate": ("boilerplate",),
     "personal": ("holds personal data",),
     "near": ("near-duplicate of",),
@@ -89,7 +89,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     "max_per_prompt": ("more than {n} rows of the prompt",),
     "max_annotator": ("more than {n} % by one annotator",),
     "max_longer": ("the longer answer wins",),
-    "weights": ("the mix", "more than the mix"),
+    "weights": ("more than the project's share",),
 }  # fmt: skip
 _PATTERNS = [
     (re.compile(re.escape(start).replace(r"\{n\}", r"\d+")), rule)
