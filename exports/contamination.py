@@ -9,10 +9,12 @@ from array import array
 from hashlib import blake2b
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exports.folding import words
 
 WORDS = 13
+_AT_ONCE = 1_000_000  # pieces
 
 
 class Grams:
@@ -49,8 +51,6 @@ class Grams:
         """The first words of the text that a guarded one has as well, folded; "" for none."""
         if self._finished is None:
             self._finished = _Finished(self._grams, self._wholes, self._pieces)
-            self._grams = array("Q", self._finished.grams.tobytes())
-            self._wholes = array("Q", self._finished.wholes.tobytes())
         known = self._finished
         found = words(text)
         if len(found) < self.count:
@@ -69,19 +69,18 @@ class Grams:
 
 
 class _Finished:
-    """Sorted, for asking."""
+    """Sorted, for asking. The arrays are looked at where they are, since there may be much in them;
+    while this lives they cannot grow."""
 
     def __init__(self, grams: "array[int]", wholes: "array[int]", pieces: "array[int]") -> None:
-        self.grams = np.unique(np.frombuffer(grams, np.uint64)) if grams else np.empty(0, np.uint64)
-        self.wholes = (
-            np.unique(np.frombuffer(wholes, np.uint64)) if wholes else np.empty(0, np.uint64)
-        )
+        self.grams, self.wholes = _sorted(grams), _sorted(wholes)
         # 64 places for each piece: of the unknown ones about 1 in 100 costs a closer look.
         bits = min(max((64 * len(pieces)).bit_length(), 10), 32)
         self.mask = (1 << bits) - 1
         table = np.zeros(1 << (bits - 3), np.uint8)
-        if pieces:
-            places = np.frombuffer(pieces, np.uint32) & np.uint32(self.mask)
+        for start in range(0, len(pieces), _AT_ONCE):
+            codes = np.frombuffer(pieces[start : start + _AT_ONCE], np.uint32)
+            places = codes & np.uint32(self.mask)
             ones = np.left_shift(np.uint8(1), (places & 7).astype(np.uint8))
             np.bitwise_or.at(table, places >> 3, ones)
         self.table = table.tobytes()
@@ -93,7 +92,15 @@ class _Finished:
         return _within(self.wholes, value)
 
 
-def _within(values: "np.ndarray[tuple[int], np.dtype[np.uint64]]", value: int) -> bool:
+def _sorted(values: "array[int]") -> NDArray[np.uint64]:
+    if not values:
+        return np.empty(0, np.uint64)
+    found = np.frombuffer(values, np.uint64)
+    found.sort()
+    return found
+
+
+def _within(values: NDArray[np.uint64], value: int) -> bool:
     at = int(np.searchsorted(values, np.uint64(value)))
     return at < values.size and int(values[at]) == value
 
