@@ -119,7 +119,7 @@ def download(
 
     came = 0
 
-    class Progress(tqdm):  # type: ignore[type-arg]
+    class Progress(tqdm):
         """Bytes, told to us instead of to a terminal."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -119,7 +119,8 @@ def import_progress(request: HttpRequest, pk: int) -> HttpResponse:
     coming = fetching.is_coming(import_row) and not fetching.has_stopped(import_row)
     if import_row.state not in import_page.MOVING and not coming:
         return HttpResponse(headers={"HX-Refresh": "true"})
-    context = {"import": import_row, "coming": coming, **import_page.pace(import_row, request.GET)}
+    pace = import_page.pace(import_row, request.GET)
+    context = {"import": import_row, "coming": coming, "polled": True, **pace}
     return render(request, "annotation/_import_progress.html", context)
 
 

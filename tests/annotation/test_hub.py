@@ -257,8 +257,10 @@ def test_a_server_that_is_to_stay_offline_says_so(cast, server, monkeypatch) -> 
         fetching.from_hub(project=cast.project, user=None, repo="ann/questions")
 
 
-def test_the_command_imports_from_the_hub(cast, server) -> None:
+def test_the_command_imports_from_the_hub(cast, server, settings) -> None:
     out = io.StringIO()
+    call_command("import_prompts", "support-desk", "hub:ann/questions", "--dry-run", stdout=out)
+    assert "Dry run" in out.getvalue() and not kept(settings) and not Import.objects.exists()
     call_command("import_prompts", "support-desk", "hub:ann/questions", "--split=train", stdout=out)
     assert "3 rows: 3 imported" in out.getvalue()
     assert Import.objects.get().licence == "cc-by-4.0"

@@ -3,6 +3,7 @@
 Also of a dataset directory, and of hub:owner/name where the operator allows the Hub."""
 
 import json
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,10 @@ def _import(
     fetching.describe(
         import_row=import_row, licence=options["licence"], homepage=options["homepage"]
     )
+    before = copy(import_row)
     report = importing.run_now(import_row, dry_run=options["dry_run"])
+    if options["dry_run"]:
+        drop(before)  # what came from the Hub; the import itself is forgotten
     return report, import_row.reason if import_row.state == Import.State.FAILED else ""
 
 
