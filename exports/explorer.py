@@ -211,8 +211,8 @@ class Look:
         names = np.unique(column[self.mask(filters.showing("all")) & (column != MISSING)])
         found = []
         for group in names[(number - 1) * GROUPS : number * GROUPS]:
-            members = np.flatnonzero(column == group)[:MEMBERS] + 1
-            found.append(sorted(members.tolist(), key=lambda pk, kept=group: (pk != kept, pk)))
+            members = (np.flatnonzero(column == group)[:MEMBERS] + 1).tolist()
+            found.append([int(group), *(pk for pk in members if pk != group)][:MEMBERS])
         return len(names), found
 
     def group_of(self, pk: int) -> int | None:

@@ -54,7 +54,10 @@ class Offered:
             "languages": self.languages,
             "not_in": self.apart,
             "best_rated": lambda: [("", "no: any answer"), *self.questions(("rating",))],
-            "question": lambda: [("", "the thumb that came with the import"), *self.labels()],
+            "question": lambda: [
+                ("", "choose one; of unpaired: the thumb that was imported"),
+                *self.labels(),
+            ],
         }[rule]()
         there = {value for value, _ in choices}
         known = rule in ("projects", "stages")  # what is no longer there is to be told
