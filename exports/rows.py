@@ -16,7 +16,6 @@ from exports.work import (
     Answer,
     Candidate,
     Ranked,
-    Rated,
     Work,
     class_of,
     place,
@@ -109,15 +108,27 @@ class _Judged:
                 return "the best ranked, but judged bad"
         if selection.best_rated and answer.id not in self.rated:
             return "not the best rated" if self.rated else "nobody rated it"
-        if selection.min_raters > 1 and (selection.best_rated or selection.best_ranked):
-            by: list[Ranked | Rated] = [*self.work.rankings, *self.work.rated]
-            by = [one for one in by if not one.out]
-            if len({one.annotator for one in by}) < selection.min_raters:
-                return f"fewer than {selection.min_raters} annotators"
+        if selection.min_raters > 1 and (weak := self._too_few(answer)):
+            return weak
         if self.least:
             by_, weights = selection.rating_by, self.known.weights
             return judging.unmet_rating(self.work, self.least, by_, weights, answer.id)
         return ""
+
+    def _too_few(self, answer: Answer) -> str:
+        """Whether too few ranked or rated this answer, where that decides about it."""
+        weak = ""
+        if self.selection.best_ranked:
+            by = [
+                one
+                for one in self.work.rankings
+                if not one.out and any(answer.id in group for group in one.order)
+            ]
+            weak = judging.too_weak(by, self.selection)
+        if self.selection.best_rated and not weak:
+            said = judging.said(self.work, self.selection.best_rated, answer.id)
+            weak = judging.too_weak(said.rated, self.selection)
+        return weak
 
 
 def _preference(work: Work, selection: Selection, salt: str, known: Known) -> Iterator[Candidate]:

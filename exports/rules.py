@@ -180,7 +180,10 @@ def _read(name: str, value: Any) -> Any:
     if name == "weights":
         return _named(value, float, 0.001)
     if name == "margin_table":
-        return _named(value, float, -1_000_000)
+        lines = _named(value, float, -1_000_000)
+        if unknown := set(numbers(lines)) - set("1234"):
+            raise ValueError(f"{min(unknown)!r} is no strength; there are 1 to 4")
+        return lines
     if name in _FROM_ALL:
         chosen = _strings(value)
         for one in chosen:

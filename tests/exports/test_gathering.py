@@ -114,6 +114,12 @@ def test_agreement_and_numbers_of_annotators(give, compared) -> None:
     assert asked(rows) == {"Q0", "Q1"} and dropped == {"fewer than 2 annotators": 1}
 
 
+def test_the_best_ranked_of_enough_people(give, compared) -> None:
+    rows, dropped, _ = give("sft", best_ranked=True, min_raters=2)
+    assert said(rows) == {"good 0", "good 1"}
+    assert dropped == {"not the best ranked": 3, "fewer than 2 annotators": 1}
+
+
 def test_strength_and_margins(give, compared) -> None:
     rows, dropped, _ = give("preference", min_strength=3)
     assert asked(rows) == {"Q2"} and dropped == {"weaker than 3": 2}

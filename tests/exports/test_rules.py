@@ -46,6 +46,7 @@ def test_typed_text_is_read() -> None:
         ("sft", "personal", "shred", "none of keep, mask, drop"),
         ("sft", "near", 101, "outside 0 to 100"),
         ("preference", "margin_table", ["1"], "name=number"),
+        ("preference", "margin_table", ["5=2"], "is no strength"),
         ("labels", "question", "", "which label"),
         ("sft", "colour", 3, "no such rule"),
         ("sft", "projects", 3, "list of names"),
