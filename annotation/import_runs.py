@@ -1,8 +1,10 @@
 """One import being carried out: one pass that reads and writes, and how it ends."""
 
+import gc
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
@@ -50,7 +52,8 @@ def carry_out(
     import_row = hold.row
     try:
         with Batch(import_row, origin, alive=hold.beat) as batch, room_to_write(), settled():
-            _Pass(hold, report, batch).go(source(report.note))
+            with _collecting_by_chunks():
+                _Pass(hold, report, batch).go(source(report.note))
             if report.refused and not import_row.skip_bad:
                 raise Refused(first_reasons(report))
             report.created = dict(batch.created)
@@ -77,6 +80,18 @@ def carry_out(
         announce(import_row)
         drop(import_row)
         search_index.send_for_more()
+
+
+@contextmanager
+def _collecting_by_chunks() -> Iterator[None]:
+    """A chunk is no garbage before it is written: cycles are looked for after each (`_write`)."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 COLLISION = (
@@ -152,6 +167,7 @@ class _Pass:
             report.note(line, text)
         batch.notes.clear()
         self.chunk, self.size = [], 0
+        gc.collect(0)
         wanted = SECONDS_PER_WRITE[connection.vendor] / max(batch.seconds, 0.001)
         longer = int(self.most * min(max(wanted, 0.5), 2))
         self.most = min(max(longer, min(LEAST, ROWS_PER_WRITE)), MOST)
@@ -167,7 +183,7 @@ def _weight(records: Sequence[Record]) -> int:
         for message in record.messages:
             characters += len(message.get("content") or "")
         characters += len(record.context)
-    return size + characters // CHARACTERS_A_ROW
+    return max(size + characters // CHARACTERS_A_ROW, 1)
 
 
 def _publish(hold: Hold, report: Report) -> None:

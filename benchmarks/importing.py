@@ -12,7 +12,7 @@ functions as the pages, with a pause of --pause seconds between two. Prints JSON
 
 `index: none`: the import alone, after which prompts are there and worked on. `included`: with the
 full-text index, which a worker builds afterwards on SQLite. PostgreSQL keeps its index with the
-table: both rows are the same there, and the CPU of its processes stands in `backend_cpu_s`.
+table: both rows are the same there, and the CPU of the backend stands in `backend_cpu_s`.
 `--peer`: Label Studio, installed in that virtual environment, imports the same texts by its API; in
 turns with ours. `peak_growth_mib`: the highest resident size over that before the import."""
 
@@ -101,6 +101,7 @@ def do_import(path: str, kind: str, index: str) -> dict[str, Any]:
     mapping = {"prompt": "prompt", "response.Ana": "ana"} if kind == "annotated" else {}
     import_row = importing.create(project=project, user=None, path=path, mapping=mapping)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is that from here on
+    backend_before = backend_cpu()
     before, cpu_before, began = _resident("VmRSS"), cpu(), time.monotonic()
     report = importing.run_now(import_row)
     if index == "included":
@@ -114,7 +115,21 @@ def do_import(path: str, kind: str, index: str) -> dict[str, Any]:
         "records_per_s": round(rows / wall),
         "peak_growth_mib": round(_resident("VmHWM") - before, 1),
         "seconds": round(wall, 1),
+        "backend_cpu_s": round(backend_cpu() - backend_before, 1),
     }
+
+
+def backend_cpu() -> float:
+    """Seconds of CPU of the process of PostgreSQL that serves this connection, on this machine."""
+    import psutil
+    from django.db import connection
+
+    if connection.vendor != "postgresql":
+        return 0.0
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        used = psutil.Process(cursor.fetchone()[0]).cpu_times()
+    return float(used.user + used.system)
 
 
 def _resident(name: str) -> float:
@@ -160,18 +175,6 @@ def percentile(values: list[float], share: float) -> float:
     return round(1000 * sorted(values)[min(int(len(values) * share), len(values) - 1)], 1)
 
 
-def backends_cpu() -> dict[int, float]:
-    """Seconds of CPU of each PostgreSQL process on this machine, by pid."""
-    import psutil
-
-    found = {}
-    for process in psutil.process_iter(["name", "cpu_times"]):
-        if process.info["name"] == "postgres" and process.info["cpu_times"]:
-            used = process.info["cpu_times"]
-            found[process.pid] = used.user + used.system
-    return found
-
-
 def call(function: str, *values: Any) -> list[str]:
     """The command that calls one of these functions in a process of its own."""
     code = f"import runpy, json; bench = runpy.run_path({str(Path(__file__))!r}); "
@@ -206,7 +209,6 @@ def row(options: argparse.Namespace, records: int, kind: str, index: str) -> dic
             call("do_saves", options.pause), cwd=ROOT, env=env, stdin=pipe, stdout=pipe, text=True
         )
         assert saver.stdout is not None and saver.stdout.readline() == "ready\n"
-        backends = backends_cpu() if options.url else {}
         done = subprocess.run(
             call("do_import", str(file), kind, index),
             cwd=ROOT,
@@ -215,15 +217,11 @@ def row(options: argparse.Namespace, records: int, kind: str, index: str) -> dic
             stdout=pipe,
             text=True,
         )
-        after = backends_cpu() if options.url else {}
         others = json.loads(saver.communicate("")[0].splitlines()[0])
         size = file.stat().st_size
     measured = json.loads(done.stdout.splitlines()[-1])
     times, errors = others["times"], others["errors"]
     found = {"database": options.database, "kind": kind, "index": index, **measured}
-    if options.url:
-        spent = sum(used - backends.get(pid, 0.0) for pid, used in after.items())
-        found["backend_cpu_s"] = round(spent, 1)
     return found | {
         "file_mb": round(size / 1e6, 1),
         "errors": len(errors),
