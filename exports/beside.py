@@ -88,8 +88,11 @@ def _near(selection: Selection, shelf: Shelf, beat: Beat) -> dict[int, int]:
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]
         near.add(batch.tolist(), [parts(shelved.row) for shelved in shelf.read(batch)])
-        beat(70 * start // len(ids))
-    groups = near.groups(lambda asked: [parts(found.row) for found in shelf.read(asked)])
+        beat(35 * start // len(ids))
+    groups = near.groups(
+        lambda asked: [parts(found.row) for found in shelf.read(asked)],
+        lambda done, of: beat(35 + 35 * done // max(of, 1)),
+    )
     shelf.drop(sorted(groups), f"near-duplicate of another row ({selection.near} %)")
     return groups
 

@@ -64,7 +64,7 @@ class Selection:
     personal_kinds: tuple[str, ...] = tuple(PERSONAL)
     # Which rows beside the others
     near: int = 0
-    near_test: int = 90
+    near_test: int = 70
     not_in: tuple[str, ...] = ()
     not_in_words: int = 13
     max_per_prompt: int = 0
