@@ -15,7 +15,7 @@ from exports.splits import SPLITS
 from exports.work import DUPLICATE
 
 TERMS = 8  # terms of a facet that are shown at once
-MOST = 60  # and after a click
+MOST = 30  # and after a click
 EPOCH = date(1970, 1, 1)
 GONE = "no longer there"
 
