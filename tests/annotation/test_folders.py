@@ -13,8 +13,9 @@ from django.urls import reverse
 from pyarrow import parquet
 
 from annotation import fetching, folders, importing
+from annotation.dataset_cards import licence_of
 from annotation.errors import Refused
-from annotation.folders import licence_of, plan
+from annotation.folders import plan
 from annotation.models import Import, Prompt
 
 CARD = """---
