@@ -20,8 +20,8 @@ from exports.splits import SPLITS
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 KINDS = (ADDED, REMOVED, CHANGED)
-GONE = "its prompt, answer or work is no longer there or no longer counts"
-NEW = "its prompt, answer or work was not there or did not count"
+GONE = "its prompt, answer or work is no longer there, or the rules make no row of it"
+NEW = "its prompt, answer or work was not there, or the rules made no row of it"
 BEFORE = "was left out before: "
 SPLIT, SWAPPED = "split", "chosen and rejected changed places"
 Numbers = NDArray[np.int32]

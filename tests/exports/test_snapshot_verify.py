@@ -55,7 +55,7 @@ def test_data_that_have_moved_on_are_told_apart_from_damage(frozen, desk, cast) 
     a, b = desk.answer(prompt, "Yes, since today."), desk.answer(prompt, "No.")
     desk.rank(desk.stage("rank"), prompt, [[a], [b]], cast.ana)
     code, said = verify(str(frozen.pk))
-    assert code == 2 and "1 added" in said and "was not there or did not count" in said
+    assert code == 2 and "1 added" in said and "was not there, or the rules made no row of it" in said
 
 
 def test_rules_that_no_longer_fit_are_no_damage(frozen, cast) -> None:
