@@ -103,7 +103,7 @@ NAVIGATION = [
 ]
 PANELS = {
     "dataset": ["training:dataset_panel"],
-    "prompt": [],
+    "prompt": ["training:similar_panel"],
     "home": ["training:home_panel"],
     "project": ["exports:project_panel", "training:project_panel"],
     "stage": [],
@@ -253,6 +253,8 @@ RUN_ROOT = HOME / "runs"
 MODEL_ROOT = HOME / "models"
 # Local folders outside the home from which base models may be named, by the operator only.
 MODEL_PATHS = [Path(path).resolve() for path in env.list("ANNOTUNE_MODEL_PATHS", default=[])]
+# The model that finds similar prompts, below one of these; else that of an installed package.
+EMBEDDER = env("ANNOTUNE_EMBEDDER", default="")
 ALLOW_HUB = env.bool("ANNOTUNE_ALLOW_HUB", default=False)  # no downloads unless asked for
 RUN_MAX_ATTEMPTS = env.int("ANNOTUNE_RUN_MAX_ATTEMPTS", default=5)
 RUN_STALE_SECONDS = env.int("ANNOTUNE_RUN_STALE_SECONDS", default=30)

@@ -13,7 +13,7 @@ from annotation.errors import Refused
 from annotation.models import User, Workspace
 from exports import chat, snapshots, withdrawal
 from exports.models import Snapshot
-from training import dispatch, hosts, moves
+from training import dispatch, embedding, hosts, moves
 from training.engine import LOCAL, LocalEngine
 from training.inputs import Chosen, Given, choose
 from training.models import Run, RunInput
@@ -280,6 +280,7 @@ def sweep() -> dict[str, int]:
     importing.sweep()
     snapshots.sweep()
     withdrawal.sweep()
+    embedding.sweep()
     if any(counts.values()):
         log.info("sweep", extra=counts)
     return counts

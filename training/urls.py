@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from training.views import panels, runs
+from training.views import panels, runs, similar
 
 app_name = "training"
 urlpatterns: list[URLPattern] = [
@@ -26,4 +26,7 @@ urlpatterns: list[URLPattern] = [
     path("erasures/<int:pk>/runs/", panels.erasure_panel, name="erasure_panel"),
     path("projects/<int:pk>/model-answers/", panels.project_panel, name="project_panel"),
     path("projects/<int:pk>/model-answers/start/", panels.project_answer, name="project_answer"),
+    path("prompts/<int:pk>/similar/", similar.similar_panel, name="similar_panel"),
+    path("prompts/<int:pk>/similar/start/", similar.similar_start, name="similar_start"),
+    path("prompts/<int:pk>/similar/stop/", similar.similar_stop, name="similar_stop"),
 ]
