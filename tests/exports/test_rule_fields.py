@@ -132,3 +132,12 @@ def test_a_new_dataset_marks_each_field_with_its_kinds(lee, cast) -> None:
         {"name": "L", "kind": "labels", "projects": "support-desk"},
     )
     assert "Which label?" in answer.content.decode() and not Dataset.objects.exists()
+
+
+def test_a_condition_that_is_none_is_told_beside_its_field(lee, sft) -> None:
+    values = {"name": "S", "projects": "support-desk", "answers": "written", "metadata": "topic"}
+    shown = lee.post(reverse("exports:dataset_edit", args=[sft.pk]), values).content.decode()
+    assert "Not saved" in shown and "topic" in shown
+    assert 'name="metadata"' in shown.split("data-group open")[1].split("</details>")[0]
+    sft.refresh_from_db()
+    assert sft.selection["metadata"] == []
