@@ -52,7 +52,7 @@ class Wanted:
 
 def roots() -> list[Path]:
     """The folders of the server from which leads may import, as the operator allows."""
-    return [Path(root).resolve() for root in getattr(settings, "IMPORT_ROOTS", [])]
+    return [Path(root).resolve() for root in settings.IMPORT_ROOTS]
 
 
 def allowed(text: str) -> Path:

@@ -244,6 +244,8 @@ IMPORT_MAX_RATIO = env.int("IMPORT_MAX_RATIO", default=200)
 IMPORT_MAX_ROWS = env.int("IMPORT_MAX_ROWS", default=5_000_000)
 IMPORT_MAX_ROW_BYTES = env.int("IMPORT_MAX_ROW_BYTES", default=4 * 1024**2)
 IMPORT_MAX_DEPTH = env.int("IMPORT_MAX_DEPTH", default=50)
+# Folders on the server below which leads may import dataset directories.
+IMPORT_ROOTS = [Path(path).resolve() for path in env.list("ANNOTUNE_IMPORT_ROOTS", default=[])]
 
 # Training
 SNAPSHOT_ROOT = HOME / "snapshots"
