@@ -107,5 +107,5 @@ def _read(home: Path) -> Diff:
     with np.load(home / "rows.npz", allow_pickle=False) as held:
         facts: dict[str, Any] = json.loads(str(held["facts"]))
         ends = facts["ends"][0], facts["ends"][1]
-        rows = (held[name] for name in ("kind", "old", "new", "why"))
-        return Diff(*rows, words=facts["words"], ends=ends, same=facts["same"])
+        kind, old, new, why = (held[name] for name in ("kind", "old", "new", "why"))
+        return Diff(kind, old, new, why, facts["words"], ends, facts["same"])

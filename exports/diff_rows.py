@@ -87,11 +87,12 @@ def _texts(
     for name in after or before or {}:
         if name in ("split", "project", "external_id"):
             continue
-        one, two = (text_of(side.get(name)) if side else None for side in (before, after))
-        if one is None or two is None:
-            yield name, [("same", (one if two is None else two or "")[:LONG])]
+        if before is None or after is None:
+            alone = before or after or {}
+            yield name, [("same", text_of(alone.get(name))[:LONG])]
         else:
-            yield name, word_diff(one[:LONG], two[:LONG])
+            texts = (text_of(side.get(name))[:LONG] for side in (before, after))
+            yield name, word_diff(*texts)
 
 
 def text_of(value: Any) -> str:
