@@ -24,7 +24,7 @@ from annotation.models import (
     User,
     Workspace,
 )
-from exports import previews
+from exports import datasets, previews, snapshots
 from exports.models import Dataset, Snapshot
 from tests.site_map import VIEWS, View, make_world
 from training.models import Run, RunEvent
@@ -93,11 +93,20 @@ def richer() -> Iterator[str]:
     ready = Snapshot.objects.filter(state="ready").first()
     assert ready is not None, "the demo has a frozen version"
     yield reverse("exports:snapshot", args=[ready.pk])
+    yield reverse("exports:compare", args=[again_frozen(ready).pk, ready.pk])
     yield reverse("training:run", args=[finished_run().pk])
     yield reverse("annotation:import", args=[reported_import().pk])
     stage, rater = measured_judge()
     yield reverse("annotation:quality", args=[stage.pk])
     yield reverse("annotation:rater", args=[stage.pk]) + "?" + urlencode({"rater": rater})
+
+
+def again_frozen(snapshot: Snapshot) -> Snapshot:
+    """The next version of its dataset, by another rule: something to compare it with."""
+    dataset = snapshot.dataset
+    values = {**dataset.selection, "min_length": 60}
+    datasets.change(dataset=dataset, name=dataset.name, values=values)
+    return snapshots.freeze_now(dataset=dataset, user=None)
 
 
 def finished_run() -> Run:
