@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from annotation.text import root_key
+from annotation.text import digest, root_key
 from exports import formats
 from exports.choices import ANSWER_CLASSES
 from exports.rules import Selection
@@ -194,11 +194,17 @@ def prompt_of(work: Work, selection: Selection, answer: Answer | None) -> list[f
     )
 
 
+def root_of(work: Work) -> str:
+    """What holds a conversation together in one split. A document has no turns and goes by its id,
+    which without one of its own is a hash of its text."""
+    return work.root_key if work.messages else digest(work.external_id)
+
+
 def place(found: Candidate, selection: Selection, salt: str, answer: Answer | None) -> None:
     """The row's split; a corrected prompt that belongs elsewhere would leak, so it is dropped."""
     shares = selection.test / 100, selection.validation / 100
-    found.split = split(found.work.root_key, salt, *shares)
-    if answer is not None and answer.messages is not None:
+    found.split = split(root_of(found.work), salt, *shares)
+    if answer is not None and answer.messages:
         own = root_key(answer.messages)
         if split(own, salt, *shares) != found.split:
             found.reason, found.row = OTHER_SPLIT, None

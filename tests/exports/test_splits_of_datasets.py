@@ -2,11 +2,12 @@
 workspace, and none that changes side when more arrive."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -146,3 +147,31 @@ def test_ten_per_cent_more_prompts_change_no_side() -> None:
         assert sum(new[row] != side for row, side in old.items()) == 0
     share = sum(split(root_key([], str(n)), "salt", 0.05, 0.05) != "train" for n in range(5_000))
     assert 350 < share < 650
+
+
+@pytest.mark.parametrize(
+    ("kind", "rules"),
+    [("text", {}), ("labels", {"question": "metadata.topic", "label_text": "answer"})],
+)
+def test_documents_are_divided_by_their_ids(kind: str, rules: dict[str, Any]) -> None:
+    """They have no question, so one root would put all of them on one side; a corrected one stays
+    where it was."""
+    chosen = parse(kind, {"projects": ["p"], "test": 30.0, "validation": 0.0, **rules})
+
+    def document(number: int, *answers: Answer) -> Work:
+        topic = {"topic": "sky"}
+        return Work(
+            "p", UUID(int=1), number, f"d{number}", [], root_key([]), metadata=topic,
+            answers=list(answers),
+        )  # fmt: skip
+
+    sides = Counter()
+    for number in range(300):
+        imported = Answer(1, f"Text {number}.", "imported")
+        mended = Answer(2, f"Text {number}, mended.", "human", corrects=1, messages=[])
+        before = list(candidates(kind, document(number, imported), chosen, "salt"))
+        after = list(candidates(kind, document(number, imported, mended), chosen, "salt"))
+        assert len({found.split for found in [*before, *after] if found.row}) == 1
+        sides[before[0].split] += 1
+    assert set(sides) == {"train", "test"}
+    assert 60 < sides["test"] < 120
