@@ -123,7 +123,7 @@ def _stages(value: Any) -> tuple[int, ...] | None:
         value = [part.strip() for part in value.split(",") if part.strip()]
     try:
         found = tuple(sorted({int(one) for one in value}))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # JSON's 1e999 is infinite
         raise ValueError("“all”, or the numbers of stages") from None
     return found or None
 
@@ -139,7 +139,7 @@ def _boolean(value: Any) -> bool:
 def _number(value: Any, kind: type, low: float, high: float) -> Any:
     try:
         number = kind(value.strip() if isinstance(value, str) else value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{value!r} is not a {'whole ' if kind is int else ''}number") from None
     # Written so that nan, which compares false with all, is refused.
     if isinstance(value, bool) or not low <= number <= high:

@@ -126,7 +126,7 @@ def _freeze(snapshot: Snapshot, target: Path, mine: "QuerySet[Snapshot]") -> dic
     target = target.absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    beat = _heart(mine)
+    beat, pseudonym = _heart(mine), _pseudonym(snapshot)
     try:
         directory = work / "snapshot"
         directory.mkdir()
@@ -141,7 +141,7 @@ def _freeze(snapshot: Snapshot, target: Path, mine: "QuerySet[Snapshot]") -> dic
                 directory,
                 shelf,
                 schema,
-                _pseudonym(snapshot),
+                pseudonym,
                 lambda rows: beat(70 + 29 * rows // total),
             )
         sha256, hashes = files.hash_data(directory)
@@ -151,7 +151,7 @@ def _freeze(snapshot: Snapshot, target: Path, mine: "QuerySet[Snapshot]") -> dic
             "kind": dataset.kind,
             "number": snapshot.number,
             "columns": schema.names,
-            "selection": snapshot.selection,
+            "selection": _without_names(snapshot.selection, pseudonym),
             "counts": counts,
             "dropped": dropped,
             "stats": found,
@@ -215,6 +215,13 @@ def _pseudonym(snapshot: Snapshot) -> Callable[[str], str]:
         return "annotator-" + hmac.new(key, name.encode(), "sha256").hexdigest()[:12]
 
     return pseudonym
+
+
+def _without_names(selection: dict[str, Any], pseudonym: Callable[[str], str]) -> dict[str, Any]:
+    """The rules as the files tell them, which go to others: people under their pseudonyms."""
+    people = ("annotators", "without_annotators")
+    named = {name: selection[name] for name in people if name in selection}
+    return selection | {name: [pseudonym(one) for one in keys] for name, keys in named.items()}
 
 
 def _still(mine: "QuerySet[Snapshot]", progress: int) -> None:

@@ -45,6 +45,8 @@ def test_typed_text_is_read() -> None:
         ("sft", "personal_kinds", ["name"], "none of email"),
         ("sft", "personal", "shred", "none of keep, mask, drop"),
         ("sft", "near", 101, "outside 0 to 100"),
+        ("sft", "near", float("inf"), "not a whole number"),
+        ("sft", "stages", [float("inf")], "numbers of stages"),
         ("preference", "margin_table", ["1"], "name=number"),
         ("preference", "margin_table", ["5=2"], "is no strength"),
         ("labels", "question", "", "which label"),
