@@ -16,6 +16,8 @@ from exports import diff_columns, files
 
 IDS = 500  # in one question to the database
 WORKERS = 50  # shares of people that are told
+MOST_LICENCES = 63  # with their pages; a bit of 64 is left for ...
+OTHERS = "one of many others"
 
 Bits = NDArray[np.uint64]
 Numbers = NDArray[np.int64]
@@ -28,17 +30,11 @@ def licences(rows: Iterator[tuple[Numbers, Numbers, Numbers]]) -> list[dict[str,
     `rows`: batches of prompt ids, of all their responses' ids, and where each row's responses
     begin and end. A row carries the licences of the imports that its prompt and its responses came
     with; `imported` is false where none did; an import of which nobody said one has `""`."""
-    known = [("", "")]
-    of_import: dict[int, int] = {}
-    for pk, licence, homepage in Import.objects.values_list("pk", "licence", "homepage"):
-        pair = (licence.strip(), homepage.strip())
-        if pair not in known:
-            known.append(pair)
-        of_import[pk] = min(known.index(pair), 63)
+    told = _Licences()
     counts: Counter[int] = Counter()
     for prompts, responses, offsets in rows:
-        marks = _bits(Prompt, prompts, of_import)
-        answers = np.concatenate([_bits(Response, responses, of_import), np.zeros(1, np.uint64)])
+        marks = told.bits(Prompt, prompts)
+        answers = np.concatenate([told.bits(Response, responses), np.zeros(1, np.uint64)])
         filled = offsets[1:] > offsets[:-1]
         if filled.any():
             # Of neighbours without a gap each stretch ends where the next one begins.
@@ -50,7 +46,7 @@ def licences(rows: Iterator[tuple[Numbers, Numbers, Numbers]]) -> list[dict[str,
         {
             "licences": [
                 {"licence": licence, "homepage": homepage}
-                for place, (licence, homepage) in enumerate(known[:64])
+                for place, (licence, homepage) in enumerate(told.pairs)
                 if mask >> place & 1
             ],
             "imported": mask > 0,
@@ -60,19 +56,35 @@ def licences(rows: Iterator[tuple[Numbers, Numbers, Numbers]]) -> list[dict[str,
     ]
 
 
-def _bits(model: Any, ids: Numbers, of_import: dict[int, int]) -> Bits:
-    """For each id a bit for its import's licence; none for what came with no import."""
-    found = np.zeros(len(ids), np.uint64)
-    if not of_import or not len(ids):
-        return found
-    distinct, back = np.unique(ids, return_inverse=True)
-    bits = np.zeros(len(distinct), np.uint64)
-    for first in range(0, len(distinct), IDS):
-        some = distinct[first : first + IDS].tolist()
-        rows = model.objects.filter(pk__in=some, batch__isnull=False).values_list("pk", "batch")
-        for pk, batch in rows:
-            bits[np.searchsorted(distinct, pk)] = 1 << of_import.get(batch, 0)
-    return bits[back.reshape(-1)]
+class _Licences:
+    """The licences met, a bit each; what comes after the 63rd is told under one name."""
+
+    def __init__(self) -> None:
+        self.pairs = [("", "")]
+        self._of_import: dict[int, int] = {}
+
+    def bits(self, model: Any, ids: Numbers) -> Bits:
+        """For each id a bit for its import's licence; none for what came with no import."""
+        distinct, back = np.unique(ids, return_inverse=True)
+        bits = np.zeros(len(distinct), np.uint64)
+        for first in range(0, len(distinct), IDS):
+            some = distinct[first : first + IDS].tolist()
+            rows = model.objects.filter(pk__in=some, batch__isnull=False).values_list("pk", "batch")
+            found = dict(rows)
+            self._meet(set(found.values()) - set(self._of_import))
+            for pk, batch in found.items():
+                bits[np.searchsorted(distinct, pk)] = 1 << self._of_import[batch]
+        return bits[back.reshape(-1)]
+
+    def _meet(self, imports: set[int]) -> None:
+        rows = Import.objects.filter(pk__in=imports).order_by("pk")
+        for pk, licence, homepage in rows.values_list("pk", "licence", "homepage"):
+            pair = (licence.strip(), homepage.strip())
+            if pair not in self.pairs and len(self.pairs) >= MOST_LICENCES:
+                pair = (OTHERS, "")
+            if pair not in self.pairs:
+                self.pairs.append(pair)
+            self._of_import[pk] = self.pairs.index(pair)
 
 
 def describe(directory: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The card: figures of the rows, licences of the imports, plots beside it."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import yaml
 from django.urls import reverse
 
 from annotation.models import Import, Prompt, Response, Submission
-from exports import card, datasets, files, origins, plots, snapshots
+from exports import card, datasets, files, origins, plots, snapshots, verifying
 from exports.models import Snapshot
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +42,21 @@ def test_who_did_the_work_and_when(sft, cast) -> None:
     assert "1 annotator, from 2026-03-04 to 2026-05-06" in told and "100 % of the rows" in told
     assert "Ana" not in told and "ana@" not in told and "annotator-" in told
     assert "Licences" not in told and "license" not in front(told), "nothing was imported"
+
+
+def test_rules_about_people_name_nobody_in_the_files(sft, cast) -> None:
+    """Keys of people stand in the snapshot's row, which leads read, and in no file."""
+    rules = {"annotators": [f"user {cast.ana.pk}"], "without_annotators": ["name Dora Strange"]}
+    datasets.change(dataset=sft, name=sft.name, values={**sft.selection, **rules})
+    snapshot = freeze(sft)
+    assert snapshot.selection["without_annotators"] == ["name Dora Strange"]
+    folder = Path(snapshot.path)
+    for path in folder.rglob("*.*"):
+        data = path.read_bytes()
+        assert b"Strange" not in data and f"user {cast.ana.pk}".encode() not in data, path
+    said = json.loads((folder / "snapshot.json").read_text("utf-8"))
+    assert said["selection"]["annotators"] == list(said["stats"]["work"])
+    assert verifying.check_files(folder) == []
 
 
 def test_shares_under_pseudonyms(sft, desk, cast) -> None:
@@ -82,6 +98,26 @@ def test_licences_of_prompts_and_answers_are_both_carried(pairs, cast) -> None:
     text = text_of(snapshot)
     assert front(text)["license"] == "other"
     assert "Unknown for 50 %" in text and "| MIT and CC-BY-4.0 | 6 | 5 % |" in text
+
+
+def test_licences_of_imports_that_gave_no_row_do_not_count(pairs, cast) -> None:
+    """However many there are in other workspaces: each row keeps its own."""
+    for number in range(70):
+        an_import(cast, f"Licence {number}", f"https://example.org/{number}")
+    batch = an_import(cast, "MIT")
+    Prompt.objects.update(batch=batch)
+    Response.objects.update(batch=batch)
+    assert front(text_of(freeze(pairs)))["license"] == "mit"
+
+
+def test_more_licences_than_are_told_apart_have_one_name(pairs, cast, monkeypatch) -> None:
+    monkeypatch.setattr(origins, "MOST_LICENCES", 3)
+    for number, prompt in enumerate(Prompt.objects.order_by("pk")[:6]):
+        batch = an_import(cast, f"Licence {number}")
+        Prompt.objects.filter(pk=prompt.pk).update(batch=batch)
+    groups = freeze(pairs).stats["licences"]
+    told = {each["licence"]: group["rows"] for group in groups for each in group["licences"]}
+    assert told == {"Licence 0": 2, "Licence 1": 2, origins.OTHERS: 8}
 
 
 def test_rows_made_here_beside_imported_ones(sft, desk, cast) -> None:
