@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from django.db.models import Value
+from django.db.models.functions import Concat
 from django.utils import timezone
 
 from annotation.errors import Refused
-from annotation.models import Project, Workspace
+from annotation.models import Project, Response, Workspace
 from exports import datasets, files, snapshots
 from exports.models import Snapshot
 from exports.splits import SPLITS
@@ -125,6 +127,17 @@ def test_load_dataset_reads_the_folder(sft, pairs, tmp_path) -> None:
         assert {split: rows.num_rows for split, rows in read.items()} == filled
         assert read["train"].column_names == columns
         assert read["train"][0]["prompt"][-1]["role"] == "user"
+
+
+def test_load_dataset_takes_no_folder_for_another_of_its_name(sft, tmp_path) -> None:
+    """Two folders v1 of as many rows: `datasets` caches by the name and the front matter."""
+    first = snapshots.freeze_now(dataset=sft, user=None, out=tmp_path / "a" / "v1")
+    Response.objects.update(text=Concat("text", Value(", changed")))
+    second = snapshots.freeze_now(dataset=sft, user=None, out=tmp_path / "b" / "v1")
+    assert first.counts == second.counts and first.sha256 != second.sha256
+    read = [load(str(tmp_path / side / "v1"), tmp_path / "cache") for side in "ab"]
+    ends = [rows["train"][0]["completion"][0]["content"].endswith(", changed") for rows in read]
+    assert ends == [False, True]
 
 
 def test_an_empty_split_has_a_file_and_no_place_in_the_card(sft, tmp_path) -> None:
