@@ -115,12 +115,15 @@ def start(import_row: Import, found: Preview) -> dict[str, Any]:
 
     A count only where the whole file was looked at."""
     skips = bool(found.refused) and not import_row.skip_bad
+    rows = "row" if found.good == 1 else "rows"
     if import_row.state == Import.State.FAILED and not skips:
         words = "Try again"
     elif skips:
-        words = f"Import the {found.good:,} good rows" if found.complete else "Import the good rows"
+        words = (
+            f"Import the {found.good:,} good {rows}" if found.complete else "Import the good rows"
+        )
     elif found.complete:
-        words = f"Import {found.good:,} {'row' if found.good == 1 else 'rows'}"
+        words = f"Import {found.good:,} {rows}"
     else:
         words = "Import"
     possible = bool(import_row.layout) and not found.error and found.good > 0

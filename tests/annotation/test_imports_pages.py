@@ -122,6 +122,7 @@ def test_bad_rows_are_shown_and_skipped_only_when_asked(send, lee) -> None:
     import_row = send([*ROWS, {"instruction": "", "response": "x"}])
     shown = page(lee, import_row)
     assert "Import the 3 good rows" in shown and "the prompt is empty" in shown
+    assert "Import the 1 good row<" in page(lee, send([ROWS[0], {"instruction": ""}]))
     act(lee, import_row, "import_start")
     import_row.refresh_from_db()
     assert finish(import_row).state == Import.State.FAILED
@@ -177,6 +178,7 @@ def test_the_preview_follows_each_choice(send, lee) -> None:
     live = lee.post(url, sent, headers={"HX-Request": "true"}).content.decode()
     assert "<strong>Blue.</strong>" in live and "Red." in live and "lang: en" in live.lower()
     assert "Import 1 row" in live and 'id="start" hx-swap-oob="true"' in live
+    assert "columns as mapped (prompt, response, metadata) · </span>" in live
     assert "<html" not in live and "by-columns" not in live
     import_row.refresh_from_db()
     assert import_row.mapping == {

@@ -10,10 +10,12 @@ from operator import attrgetter
 from types import SimpleNamespace
 from urllib.parse import urlencode
 
+from django.core.files.base import ContentFile
 from django.urls import reverse
 from django.utils import timezone
 
-from annotation import measuring, quality
+from annotation import import_files, measuring, quality
+from annotation.layouts import MAPPING
 from annotation.models import (
     Import,
     Project,
@@ -96,6 +98,7 @@ def richer() -> Iterator[str]:
     yield reverse("exports:compare", args=[again_frozen(ready).pk, ready.pk])
     yield reverse("training:run", args=[finished_run().pk])
     yield reverse("annotation:import", args=[reported_import().pk])
+    yield reverse("annotation:import", args=[previewed_import().pk])
     stage, rater = measured_judge()
     yield reverse("annotation:quality", args=[stage.pk])
     yield reverse("annotation:rater", args=[stage.pk]) + "?" + urlencode({"rater": rater})
@@ -153,14 +156,26 @@ def value(step: int, rng: random.Random) -> dict[str, float]:
 
 
 def reported_import() -> Import:
-    """An import that refused rows, with its report."""
-    refused = [{"line": line, "reason": "The row has no prompt."} for line in (3, 9)]
+    """An import that refused rows, more than its page shows at once, with its report."""
+    refused = [{"line": line, "reason": "The row has no prompt."} for line in range(3, 43)]
     report = {
-        "rows": 40, "imported": 30, "updated": 5, "unchanged": 3, "refused": refused,
+        "rows": 78, "imported": 30, "updated": 5, "unchanged": 3, "refused": refused,
         "notes": [{"line": 7, "note": "An answer was there already."}],
         "prompts": 30, "responses": 60, "rankings": 30, "seconds": 1,
     }  # fmt: skip
     return Import.objects.create(
         project=demo_cast().project, filename="answers.jsonl", layout="candidates",
-        state=Import.State.DONE, rows_done=40, rows_total=40, report=report, skip_bad=True,
+        state=Import.State.DONE, rows_done=78, rows_total=78, report=report, skip_bad=True,
     )  # fmt: skip
+
+
+def previewed_import() -> Import:
+    """An upload that waits for its lead, with bad rows and columns that no layout knows."""
+    lines = ["Topic,Question,Reply", *(f"{n},{n % 2 * 'Why?'},So." for n in range(60))]
+    row = Import.objects.create(
+        project=demo_cast().project, filename="faq.csv", layout=MAPPING, skip_bad=False,
+        mapping={"prompt": "question", "response": "reply", "metadata.topic": "topic"},
+    )  # fmt: skip
+    row.path = import_files.store(row, ContentFile("\n".join(lines).encode()))
+    row.save(update_fields=["path"])
+    return row
