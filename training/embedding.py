@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from celery import current_app
 from django.conf import settings
-from django.db import close_old_connections
 from django.utils import timezone
 
 from annotation.errors import Refused
@@ -153,7 +152,6 @@ def _watch(project: Project, home: Path, job: Path, command: list[str], poll: fl
             if (home / "stop").exists():
                 (job / "stop").touch()
             _beat(home, **embedding_job.progress(job))
-            close_old_connections()
             if embedding_job.holds_erased(project, job):
                 return "erased"
             time.sleep(poll)
@@ -173,7 +171,6 @@ def _watch(project: Project, home: Path, job: Path, command: list[str], poll: fl
 
 def _take_in(project: Project, home: Path, job: Path, model: Embedder, seconds: float) -> None:
     """What was made and what was there, as far as it fits the prompts of this moment."""
-    close_old_connections()
     now = timezone.now()
     there = _of(home, model)
     sources = [*vectors.job_parts(job), *([there] if there else [])]

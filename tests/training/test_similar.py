@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from celery import current_app
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
@@ -58,7 +59,7 @@ def add(project: Project, texts: dict[str, str]) -> dict[str, Prompt]:
     for name, text in texts.items():
         messages = [{"role": "user", "content": text}]
         prompts.add_prompt(project=project, external_id=name, messages=messages)
-    return {prompt.external_id: prompt for prompt in project.prompts.all()}
+    return {prompt.external_id: prompt for prompt in project.prompts.order_by("pk")}
 
 
 def work(project: Project, mode: str = "quick") -> dict:
@@ -260,7 +261,12 @@ def test_a_failure_is_told_and_its_button_is_there(cast, desk, model, sent, as_u
 def test_stopped_and_gone_on_with(cast, desk, model, sent, as_user) -> None:
     lee, home = as_user(cast.lee), embedding.home_of(cast.project.pk)
     embedding.ask(cast.project)
-    worker = threading.Thread(target=work, args=(cast.project, "slow"))
+
+    def slowly() -> None:
+        work(cast.project, "slow")
+        connection.close()
+
+    worker = threading.Thread(target=slowly)
     worker.start()
     until = time.monotonic() + 60
     while not vectors.read_state(home).get("total"):
