@@ -36,6 +36,7 @@ class Reply:
     text: str
     pk: int = 0
     corrects: "Reply | None" = None
+    metadata: dict[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -54,6 +55,7 @@ class Place:
     known: "str | Record"
     pk: int = 0
     mine: bool = True  # made by this import
+    document: bool = False
     root: "Place | None" = None
     replies: dict[tuple[str, str], list[Reply]] = field(default_factory=dict)
     # The items that are there: what names the comparison in its source, and its rankings.

@@ -30,6 +30,7 @@ from annotation.text import digest, prompt_keys, root_key, text_fingerprint
 
 STAGE_NAME = "Imported rankings"
 SPOOL_BYTES = 8 * 1024**2
+THUMB = "label"  # of an answer's metadata: a thumb, where it is true or false
 CHANGES = 500  # staged changes a statement
 FIELDS = ("id", "external_id", "fingerprint", "system", "context", "messages", "tools")
 
@@ -126,6 +127,7 @@ class Batch(AbstractContextManager["Batch"]):
                 known=Record(messages, external_id, system, context, tools),
                 pk=pk,
                 mine=batch == self.row.pk,
+                document=not messages,
                 root=Place("", "", {}, "", pk=root) if root else None,
             )
             self._by_id[external_id] = place
@@ -135,14 +137,14 @@ class Batch(AbstractContextManager["Batch"]):
     def _look_up_answers(self, places: dict[int, Place], records: Sequence[Record]) -> None:
         marks = {text_fingerprint(answer.text) for r in records for answer in r.answers}
         replies: dict[int, Reply] = {}
-        for pk, prompt, origin, mark, text in (
+        for pk, prompt, origin, mark, text, metadata in (
             Response.objects.filter(
                 prompt__in=places, fingerprint__in=marks, withdrawn__isnull=True
             )
             .order_by("id")
-            .values_list("id", "prompt_id", "origin", "fingerprint", "text")
+            .values_list("id", "prompt_id", "origin", "fingerprint", "text", "metadata")
         ):
-            replies[pk] = Reply(text, pk)
+            replies[pk] = Reply(text, pk, metadata=metadata)
             places[prompt].replies.setdefault((origin, mark), []).append(replies[pk])
         stage = self._find_stage()
         if stage is None or not any(record.rankings for record in records):
@@ -181,6 +183,8 @@ class Batch(AbstractContextManager["Batch"]):
         for record, (mark, _) in zip(row.records, keys, strict=True):
             target = self._target(record, mark)
             targets.append(target)
+            if target is not None:
+                self._compare_answers(row, record, target)
             if target is not None and (wanted := self._change(row, record, mark, target)):
                 changes.append(wanted)
         verdict = "updated" if changes else "unchanged"
@@ -269,6 +273,7 @@ class Batch(AbstractContextManager["Batch"]):
             fingerprint=mark or digest(record.external_id),
             metadata=record.metadata,
             known=record,
+            document=not record.messages,
             root=(before.root or before) if before else None,
         )
         self._by_id[place.external_id] = place
@@ -277,16 +282,45 @@ class Batch(AbstractContextManager["Batch"]):
 
     def _reply(self, target: Place, answer: Answer, before: Sequence[Reply], work: Work) -> Reply:
         """The equal answer of the same origin that is there, else a new one."""
+        if twin := self._twin(target, answer):
+            return twin
         origin, mark = answer.origin or self.origin, text_fingerprint(answer.text)
-        twins = target.replies.setdefault((origin, mark), [])
-        for twin in twins:
-            if same_answer(twin.text, answer.text):
-                return twin
         corrected = None if answer.corrects is None else before[answer.corrects]
-        reply = Reply(answer.text, corrects=corrected)
-        twins.append(reply)
+        reply = Reply(answer.text, corrects=corrected, metadata=answer.metadata)
+        target.replies.setdefault((origin, mark), []).append(reply)
         work.replies.append((reply, target, answer, origin, mark))
         return reply
+
+    def _twin(self, target: Place, answer: Answer) -> Reply | None:
+        named = answer.origin or self.origin, text_fingerprint(answer.text)
+        there = target.replies.get(named, ())
+        return next((one for one in there if same_answer(one.text, answer.text)), None)
+
+    def _compare_answers(self, row: Row, record: Record, target: Place) -> None:
+        """With those of the prompt that is there: an equal one stays as it is.
+
+        Raises Refused for one with the opposite thumb, and for another text of a document."""
+        for answer in record.answers:
+            twin = self._twin(target, answer)
+            if twin is None:
+                if target.document and not record.messages and self._has_text(target):
+                    raise Refused(
+                        f"the document “{target.external_id}” is there with another text: "
+                        "give the new text an id of its own"
+                    )
+                continue
+            thumbs = [one.metadata.get(THUMB) for one in (twin, answer)]
+            if all(isinstance(thumb, bool) for thumb in thumbs) and thumbs[0] != thumbs[1]:
+                raise Refused(
+                    f"the same answer is there with the {THUMB} {str(thumbs[0]).lower()}: "
+                    "it cannot have both"
+                )
+            if twin.metadata | answer.metadata != twin.metadata:
+                self.notes.append((row.line, "other metadata than the answer had: not taken"))
+
+    def _has_text(self, target: Place) -> bool:
+        there = Response.objects.filter(prompt=target.pk, withdrawn__isnull=True)
+        return bool(target.replies) or bool(target.pk and there.exists())
 
     def _rank(self, target: Place, record: Record, replies: Sequence[Reply], work: Work) -> None:
         """One item a row, one submission a rater; the same again adds nothing."""

@@ -117,6 +117,46 @@ def test_equal_answers_are_doubled_only_across_origins(add) -> None:
     ]
 
 
+def thumb(up: bool, **metadata: Any) -> Record:
+    return Record(
+        messages=[{"role": "user", "content": "Sky?"}],
+        answers=[Answer("blue", metadata={"label": up, **metadata})],
+    )
+
+
+def test_one_answer_under_both_thumbs_is_refused_by_name(add) -> None:
+    with pytest.raises(Refused, match="line 2: the same answer is there with the label true"):
+        add(thumb(True), thumb(False))
+    assert nothing_left()
+    assert counts(add(thumb(True), thumb(False), thumb(True), skip_bad=True)) == (1, 0, 1, 1)
+    assert counts(add(thumb(False), skip_bad=True)) == (0, 0, 0, 1)
+    assert Response.objects.get().metadata == {"label": True}
+
+
+def test_other_metadata_of_an_equal_answer_are_noted(add) -> None:
+    report = add(thumb(True, score=1), thumb(True, score=2), thumb(True))
+    assert counts(report) == (1, 0, 2, 0)
+    told = "other metadata than the answer had: not taken"
+    assert report["notes"] == [{"line": 2, "note": told}]
+    assert Response.objects.get().metadata == {"label": True, "score": 1}
+
+
+def document(name: str, text: str) -> Record:
+    return Record(external_id=name, answers=[Answer(text)])
+
+
+def test_another_text_under_a_documents_id_is_refused(add) -> None:
+    """A second text would make a second document of it, unasked."""
+    with pytest.raises(Refused, match="line 2: the document “d” is there with another text"):
+        add(document("d", "One."), document("d", "Two."))
+    add(document("d", "One."))
+    assert counts(add(document("d", "One."), document("e", "Two."))) == (1, 0, 1, 0)
+    with pytest.raises(Refused, match="line 1: the document “d” is there with another text"):
+        add(document("d", "Two."))
+    Response.objects.filter(prompt__external_id="d").update(withdrawn=timezone.now())
+    assert counts(add(document("d", "Two."))) == (0, 1, 0, 0)
+
+
 def test_code_that_differs_in_indentation_is_another_answer(add) -> None:
     add(prompt("a", "if x:\n  y\nz", "if x:\n  y\n  z"))
     assert Response.objects.count() == 2
