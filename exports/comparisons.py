@@ -3,11 +3,11 @@ which holds numbers of rows and reasons, and no text: what is withdrawn later is
 
 import json
 import logging
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from django.conf import settings
@@ -98,7 +98,7 @@ def _make(old: Snapshot, new: Snapshot) -> None:
         return
     facts = {"words": found.words, "ends": found.ends, "same": found.same}
     rows = {name: getattr(found, name) for name in ("kind", "old", "new", "why")}
-    part = home / f"part-{os.getpid()}.npz"
+    part = home / f"part-{uuid4().hex}.npz"  # two may make it at once, in one process, too
     np.savez(part, facts=np.array(json.dumps(facts)), **rows)
     part.rename(home / "rows.npz")
 

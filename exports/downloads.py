@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from annotation.refusals import cell
 from exports import files, formats
 from exports.splits import SPLITS
 
@@ -18,8 +19,6 @@ FORMATS: dict[str, tuple[str, str]] = {
     "jsonl": ("jsonl", "application/x-ndjson"),
     "csv": ("csv", "text/csv; charset=utf-8"),
 }
-# A spreadsheet takes such a cell for a formula; the full-width signs count there too.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
 _PIECE = 1024 * 1024
 
 
@@ -38,9 +37,7 @@ def jsonl(directory: Path, splits: tuple[str, ...] = SPLITS) -> Iterator[bytes]:
 
 def safe_cell(value: Any) -> Any:
     """Text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):
-        return "'" + value
-    return value
+    return cell(value) if isinstance(value, str) else value
 
 
 def table(directory: Path, kind: str, splits: tuple[str, ...] = SPLITS) -> Iterator[bytes]:

@@ -63,7 +63,8 @@ def compute(pk: int) -> None:
         selection = read(dataset)
         version = data_version(dataset, selection)
         key = hashlib.sha256(version.encode()).hexdigest()
-        here = mine.exclude(look="").filter(key=key)
+        shown = mine.exclude(look="").filter(key=key).first()
+        here = mine.filter(key=key, look=shown.look) if shown and is_there(shown) else mine.none()
         if here.update(state="done", progress=100, computed=timezone.now()):
             return
         home.mkdir(parents=True, exist_ok=True)
@@ -96,6 +97,12 @@ def compute(pk: int) -> None:
         # The rules that failed are kept, so that they are not tried again at every look.
         result = {"selection": dataset.selection}
         mine.update(state="failed", key="", reason=reason, result=result, computed=timezone.now())
+
+
+def is_there(preview: Preview) -> bool:
+    """Whether the files of its look are where they were written: they may be deleted at any time,
+    and are made anew."""
+    return bool(preview.look) and (Path(preview.look) / "look.json").is_file()
 
 
 def _heart(mine: QuerySet[Preview]) -> Callable[[int], None]:

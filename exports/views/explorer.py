@@ -39,7 +39,11 @@ def _look(preview: Preview) -> Look | None:
 def _asked(dataset: Dataset) -> Preview:
     """The preview; a new look is asked for where there is none, other rules hold or it is old."""
     preview = Preview.objects.filter(dataset=dataset, computed__gt=timezone.now() - OLD).first()
-    if preview and preview.look and preview.result.get("selection") == dataset.selection:
+    if (
+        preview
+        and previews.is_there(preview)
+        and preview.result.get("selection") == dataset.selection
+    ):
         return preview
     return previews.refresh(dataset=dataset)
 

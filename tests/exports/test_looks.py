@@ -2,10 +2,15 @@
 erasure touched."""
 
 import json
+import os
+import shutil
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
 from annotation.models import Erasure, Item
@@ -92,6 +97,17 @@ def test_data_that_have_not_changed_are_not_read_again(dataset) -> None:
     assert Preview.objects.get().look == first.look
 
 
+def test_a_look_whose_files_are_gone_is_made_anew(dataset, monkeypatch, as_user, cast) -> None:
+    """The files can be deleted at any time: data that have not changed are read again, too."""
+    monkeypatch.setattr(previews, "send", lambda what, pk: previews.compute(pk))
+    previews.refresh(dataset=dataset)
+    shutil.rmtree(Path(Preview.objects.get().look))
+    Preview.objects.update(computed=timezone.now() - timedelta(minutes=1))
+    assert as_user(cast.lee).get(reverse("exports:explore", args=[dataset.pk])).status_code == 200
+    again = Preview.objects.get()
+    assert again.state == "done" and previews.is_there(again)
+
+
 def test_an_erasure_destroys_looks(dataset, cast) -> None:
     first, _ = looked(dataset)
     Erasure.objects.create(workspace=cast.acme, kind="prompt", subject=1, author=cast.olga)
@@ -127,3 +143,15 @@ def test_a_look_that_breaks_leaves_nothing(dataset, monkeypatch) -> None:
     row = Preview.objects.get()
     assert row.state == "failed" and "the disk is full" in row.reason
     assert not list(looks.folder(dataset).iterdir())
+
+
+def test_what_a_killed_worker_left_goes_and_what_is_being_written_stays(dataset) -> None:
+    dead, working = (looks.folder(dataset) / name for name in (".dead", ".working"))
+    for work in (dead, working):
+        work.mkdir(parents=True)
+        (work / "rows.sqlite3").write_text("texts")
+    long_ago = time.time() - 2 * looks.DEAD
+    for path in (dead / "rows.sqlite3", dead):
+        os.utime(path, (long_ago, long_ago))
+    preview, _ = looked(dataset)
+    assert not dead.exists() and working.exists() and Path(preview.look).exists()

@@ -235,6 +235,21 @@ def test_large_ones_are_compared_by_a_worker(lee, two, monkeypatch) -> None:
     assert b"since today" not in kept, "what is kept holds no text"
 
 
+def test_two_that_make_it_at_once_do_not_meet(two, monkeypatch) -> None:
+    """Two threads of one process: the second ends while the first writes."""
+    old, new = two
+    savez = np.savez
+
+    def slow(*args, **rest) -> None:
+        savez(*args, **rest)
+        monkeypatch.setattr(np, "savez", savez)
+        comparisons._make(old, new)
+
+    monkeypatch.setattr(np, "savez", slow)
+    assert comparisons.of(old, new).diff is not None
+    assert [path.name for path in comparisons._home(old, new).glob("*.npz")] == ["rows.npz"]
+
+
 def test_a_comparison_that_breaks_says_why(lee, two) -> None:
     old, new = two
     (Path(old.path) / "provenance.parquet").write_bytes(b"no such thing")
