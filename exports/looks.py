@@ -6,6 +6,7 @@ these directories; previews.py says which of them a dataset shows."""
 
 import json
 import shutil
+import time
 from array import array
 from collections.abc import Sequence
 from datetime import date
@@ -41,6 +42,7 @@ NUMBERS = {
 NONE = -1
 METADATA = 12  # names of metadata that become facets, the first ones met ...
 VALUES = 500  # ... and which have no more values than this
+DEAD = 3600.0  # seconds
 EPOCH = date(1970, 1, 1).toordinal()
 
 
@@ -185,8 +187,14 @@ def tidy(dataset: Dataset) -> None:
     shown = Preview.objects.filter(dataset=dataset).values_list("look", flat=True).first()
     home = folder(dataset)
     for path in home.iterdir() if home.is_dir() else ():
-        if str(path) != shown and not path.name.startswith("."):
+        if str(path) != shown and not (path.name.startswith(".") and _written_lately(path)):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _written_lately(work: Path) -> bool:
+    """A look that nobody has added to for so long is a killed worker's."""
+    last = max(path.stat().st_mtime for path in (work, *work.iterdir()))
+    return time.time() - last < DEAD
 
 
 def destroy(dataset: Dataset) -> None:

@@ -183,6 +183,12 @@ def _freeze(snapshot: Snapshot, target: Path, mine: "QuerySet[Snapshot]") -> dic
     }
 
 
+def _clear_work(target: Path) -> None:
+    """What a killed attempt was writing beside the target: rows that no erasure would find."""
+    for path in target.parent.glob(f".{target.name}-*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def _clear_leftover(target: Path, snapshot: Snapshot) -> None:
     """A folder of this name: what a killed attempt left is ours to replace, nothing else is."""
     if Snapshot.objects.filter(path=str(target)).exclude(pk=snapshot.pk).exists():
@@ -248,8 +254,10 @@ def sweep() -> int:
     """Queue again what a dead worker left or a broker lost; returns how many rows were moved."""
     moved, old = 0, timezone.now() - STALE
     dead = Snapshot.objects.filter(Q(heartbeat__lt=old) | Q(heartbeat__isnull=True))
-    for snapshot in dead.filter(state__in=[State.QUEUED, State.FREEZING]):
+    lost = dead.filter(state__in=[State.QUEUED, State.FREEZING])
+    for snapshot in lost.select_related("dataset__workspace"):
         mine = dead.filter(pk=snapshot.pk, state=snapshot.state)
+        _clear_work(_home_of(snapshot))
         if snapshot.stats.get("attempts", 0) >= ATTEMPTS:
             reason = f"The worker died {ATTEMPTS} times while freezing; the log says of what."
             moved += mine.update(state=State.FAILED, reason=reason, finished=timezone.now())

@@ -272,7 +272,13 @@ def test_what_a_dead_worker_left_is_frozen_after_a_sweep(sft, cast) -> None:
     left = snapshots._home_of(snapshot)
     (left / "data").mkdir(parents=True)
     (left / "snapshot.json").write_text("{}")
+    half = left.parent / f".{left.name}-half"
+    other = left.parent / f".{left.name}0-at-work"
+    for folder in (half, other):
+        folder.mkdir()
+        (folder / "rows.sqlite3").write_text("texts")
     assert snapshots.sweep() == 1
+    assert not half.exists() and other.exists()
     snapshots.freeze_queued(snapshot.pk)
     snapshot.refresh_from_db()
     assert snapshot.state == "ready" and len(snapshot.sha256) == 64
