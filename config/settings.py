@@ -11,6 +11,10 @@ from django.core.exceptions import ImproperlyConfigured
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
+# Arrow's own allocator keeps for later what a process of ours gives back: 40 MiB of a freeze. It
+# is chosen when pyarrow is first loaded, which is after this.
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
 # All data lives below one folder: database, uploads, snapshots, runs, models, broker.
 HOME = Path(env("ANNOTUNE_HOME", default=str(BASE_DIR / "var"))).resolve()
 HOME.mkdir(parents=True, exist_ok=True)
