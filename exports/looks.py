@@ -41,7 +41,8 @@ NUMBERS = {
 }
 NONE = -1
 METADATA = 12  # names of metadata that become facets, the first ones met ...
-VALUES = 500  # ... and which have no more values than this
+VALUES = 500  # ... and which have no more values than this,
+FEW = 20  # nor more than half as many as rows, unless they are so few
 DEAD = 3600.0  # seconds
 EPOCH = date(1970, 1, 1).toordinal()
 
@@ -55,6 +56,11 @@ class _Terms:
 
     def add(self, word: str | None) -> None:
         self.codes.append(NONE if word is None else self.words.setdefault(word, len(self.words)))
+
+    def is_facet(self) -> bool:
+        """Values that come up again: no ids, no points in time."""
+        many = len(self.codes) - self.codes.count(NONE)
+        return 0 < len(self.words) <= min(VALUES, max(FEW, many // 2))
 
     def column(self) -> pa.Array:
         codes = np.frombuffer(self.codes, np.int32) if len(self.codes) else np.zeros(0, np.int32)
@@ -152,7 +158,7 @@ class Facets:
                 columns[name] = pa.array(values, pa.int32(), mask=values == NONE)
                 listed.append((name, title, "day" if name == "day" else "number"))
         for name, column in self._metadata.items():
-            if 0 < len(column.words) <= VALUES:
+            if column.is_facet():
                 columns[f"metadata.{name}"] = column.column()
                 listed.append((f"metadata.{name}", name, "terms"))
         table = pa.table(columns).combine_chunks()

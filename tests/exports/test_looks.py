@@ -63,6 +63,17 @@ def test_a_line_a_row_kept_or_not(dataset, cast) -> None:
     assert preview.result["counts"]["train"] == 2 and preview.progress == 100
 
 
+def test_what_hardly_ever_comes_up_again_is_no_facet(desk, cast) -> None:
+    for number in range(30):
+        metadata = {"day": f"2026-01-{number:02}", "half": number // 2, "topic": number % 3}
+        desk.answer(desk.prompt(f"Question {number}?", metadata=metadata), "Answer")
+    every = datasets.create(
+        workspace=cast.acme, name="S", kind="sft", values={"projects": ["support-desk"]}, user=None
+    )
+    _, columns = looked(every)
+    assert {"metadata.half", "metadata.topic"} <= set(columns) and "metadata.day" not in columns
+
+
 def test_near_duplicates_name_the_row_that_stays(dataset, desk) -> None:
     long = "The mill stands where the river leaves the hills and turns to the south for good"
     for number in range(3):
