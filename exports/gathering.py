@@ -26,8 +26,9 @@ def gather(
     """`counts` per split, `prompts`, `dropped` {reason: rows} (most first), and the figures.
 
     `beat` is called with the per cent that is done, often."""
-    rules = TextRules(dataset.workspace, selection)
-    for chunk in select(dataset, selection):
+    # A worker that says nothing for a minute is given up: reading what rules go by takes long, too.
+    rules = TextRules(dataset.workspace, selection, lambda: beat(0))
+    for chunk in select(dataset, selection, lambda: beat(0)):
         rules.apply(chunk.found)
         shelf.put(chunk.found)
         if facets is not None:

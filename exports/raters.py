@@ -2,16 +2,15 @@
 is. Read in ranges of prompts, and only where a rule needs it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
-from django.db.models import TextField
-from django.db.models.functions import Cast, Left
 
 from annotation.bootstrap import is_given
 from annotation.dawid_skene import dawid_skene
 from annotation.models import Adjudication, Gold, Item, Project, Ranking, Submission
+from exports.columns import as_text, day_of, key_of
 from exports.conditions import parse_rating, question
 from exports.judging import NOTHING, Known
 from exports.reliability import Measured, Tally, by_pair, ways
@@ -26,13 +25,16 @@ BY_WEIGHT = ("weighted", "best_annotator")
 Items = Mapping[int, int]  # {item: its prompt}
 
 
-def known(selection: Selection, projects: Iterable[Project]) -> Known:
-    """All that the selection needs to know of its annotators: nothing where no rule does."""
+def known(
+    selection: Selection, projects: Iterable[Project], alive: Callable[[], None] = lambda: None
+) -> Known:
+    """All that the selection needs to know of its annotators: nothing where no rule does. `alive`
+    is called after each range of prompts."""
     projects = list(projects)
-    weights = reliability(selection, projects) if sources(selection) else {}
+    weights = measure(selection, projects, alive).weights() if sources(selection) else {}
     fitted = None
     if selection.label_by == "dawid_skene" and question(selection.question):
-        fitted = fit_labels(selection, projects)
+        fitted = fit_labels(selection, projects, alive=alive)
     return Known(weights, fitted) if weights or fitted else NOTHING
 
 
@@ -64,7 +66,9 @@ def explain(selection: Selection, projects: Iterable[Project]) -> list[tuple[str
     ]
 
 
-def measure(selection: Selection, projects: Iterable[Project]) -> Measured:
+def measure(
+    selection: Selection, projects: Iterable[Project], alive: Callable[[], None] = lambda: None
+) -> Measured:
     """Everybody's record: how often they say what the majority of the others says, and how often
     what is known (gold; what a lead decided). From all that was handed in in the chosen stages,
     whenever and by whomever: the more is read, the better somebody is known. Imported work counts
@@ -75,6 +79,7 @@ def measure(selection: Selection, projects: Iterable[Project]) -> Measured:
             for stage in asked.stages(project, selection):
                 for items in _ranges(stage):
                     asked.add(tally, items)
+                    alive()
     return tally.measured()
 
 
@@ -169,10 +174,10 @@ def _orders(items: Items) -> Iterator[tuple[int, dict[str, Any]]]:
     drafts = dict(rows.filter(review="fixed").values_list("pk", "draft"))
     said: dict[int, dict[str, Any]] = defaultdict(dict)
     for pk, item, user, rater, order in rows.values_list(
-        "pk", "item", "user", "rater", _text("ranking__order")
+        "pk", "item", "user", "rater", as_text("ranking__order")
     ):
         own = drafts.get(pk, {}).get("order")
-        said[item][annotator(user, rater)] = own or orjson.loads(order)
+        said[item][key_of(user, rater)] = own or orjson.loads(order)
     yield from said.items()
 
 
@@ -182,15 +187,20 @@ def _questions(items: Items, key: str) -> Iterator[tuple[int, dict[str, Any]]]:
     drafts = dict(rows.filter(review="fixed").values_list("pk", "draft"))
     said: dict[int, dict[str, Any]] = defaultdict(dict)
     for pk, item, user, rater, ratings in rows.values_list(
-        "pk", "item", "user", "rater", _text("ratings")
+        "pk", "item", "user", "rater", as_text("ratings")
     ):
         own = drafts.get(pk, {}).get("ratings") or orjson.loads(ratings)
         if key in own:
-            said[item][annotator(user, rater)] = own[key]
+            said[item][key_of(user, rater)] = own[key]
     yield from said.items()
 
 
-def fit_labels(selection: Selection, projects: Iterable[Project], named: str = "") -> Fitted:
+def fit_labels(
+    selection: Selection,
+    projects: Iterable[Project],
+    named: str = "",
+    alive: Callable[[], None] = lambda: None,
+) -> Fitted:
     """Dawid-Skene on all that counts of the answers to a question, "7.topic" (the selection's own
     without `named`). A unit is a prompt, or an answer to it. Of what a lead decided only that
     counts, and it tells nothing of how reliable others are.
@@ -203,6 +213,7 @@ def fit_labels(selection: Selection, projects: Iterable[Project], named: str = "
     for project in projects:
         for stage in asked.stages(project, selection) if asked.key else ():
             for unit in _units(stage, asked.key, selection):
+                alive()
                 pattern = tuple(sorted(unit.items()))
                 seen += 1
                 if pattern in patterns or len(patterns) < MOST:
@@ -219,9 +230,9 @@ def _units(stage: int, key: str, selection: Selection) -> Iterator[dict[str, Any
         known = set(decided.values_list("item", flat=True))
         units: dict[tuple[int, str], dict[str, Any]] = defaultdict(dict)
         for item, user, rater, origin, ratings, review, day in _handed_in(items).values_list(
-            "item", "user", "rater", "origin", _text("ratings"), "review", _day("submitted")
+            "item", "user", "rater", "origin", as_text("ratings"), "review", day_of("submitted")
         ):
-            who = annotator(user, rater)
+            who = key_of(user, rater)
             if item in known or outside(selection, who, day or "", review, own=origin != "import"):
                 continue
             value = orjson.loads(ratings).get(key)
@@ -229,18 +240,3 @@ def _units(stage: int, key: str, selection: Selection) -> Iterator[dict[str, Any
                 if is_given(one):
                     units[items[item], part][who] = one
         yield from map(given, units.values())
-
-
-def annotator(user: int | None, name: str) -> str:
-    """Their key, as selection.py names them."""
-    return f"user {user}" if user else f"name {name}" if name else ""
-
-
-def _text(name: str) -> Cast:
-    """A JSON column as its text."""
-    return Cast(name, TextField())
-
-
-def _day(name: str) -> Left:
-    """The day of a point in time (UTC), as text."""
-    return Left(Cast(name, TextField()), 10)

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from django.db.models import Q, TextField
-from django.db.models.functions import Cast, Left
+from django.db.models import Q
 
 from annotation.models import (
     Adjudication,
@@ -20,6 +19,7 @@ from annotation.models import (
     Response,
     Submission,
 )
+from exports.columns import as_text, day_of, key_of
 from exports.rules import Selection
 from exports.work import Answer, Ranked, Rated, Work, outside
 
@@ -33,8 +33,8 @@ def works(project: Project, selection: Selection, wanted: "Wanted") -> Iterator[
     last = 0
     prompts = Prompt.objects.live().filter(project=project).order_by("id")
     columns = prompts.values_list(
-        "id", "external_id", _json("messages"), "root_key", "system", "context", _json("tools"),
-        _json("metadata"), "retired",
+        "id", "external_id", as_text("messages"), "root_key", "system", "context", as_text("tools"),
+        as_text("metadata"), "retired",
     )  # fmt: skip
     while rows := list(columns.filter(id__gt=last)[:CHUNK]):
         last = rows[-1][0]
@@ -132,8 +132,8 @@ def _answers(chunk: _Chunk) -> None:
         .filter(chunk.here("prompt"), withdrawn__isnull=True)
         .order_by("id")
         .values_list(
-            "prompt_id", "id", "text", "origin", "corrects_id", "author_id", _json("metadata"),
-            _day("created"), "submission_id",
+            "prompt_id", "id", "text", "origin", "corrects_id", "author_id", as_text("metadata"),
+            day_of("created"), "submission_id",
         )
     )  # fmt: skip
     turns = _turns(chunk)
@@ -145,7 +145,7 @@ def _answers(chunk: _Chunk) -> None:
             day = turn.day or day
         stage = own.get(pk, turn.stage)
         decision = decided.get(turn.item)
-        annotator = _annotator(turn.user or author, turn.rater)
+        annotator = key_of(turn.user or author, turn.rater)
         chunk.answers[prompt].append(
             Answer(
                 id=pk,
@@ -198,7 +198,7 @@ def _turns(chunk: _Chunk) -> dict[int, _Turn]:
         for pk, state, stage, item, user, rater, number, messages, system, context, review, day
         in rows.values_list(
             "id", "state", "stage_id", "item_id", "user_id", "rater", "guidelines__number",
-            _json("messages"), "system", "context", "review", _day("submitted"),
+            as_text("messages"), "system", "context", "review", day_of("submitted"),
         ).iterator()
     }  # fmt: skip
 
@@ -217,9 +217,9 @@ def _rankings(chunk: _Chunk) -> None:
         rankings = rankings.filter(submission__stage__in=selection.stages)
     rows = rankings.order_by("id").values_list(
         "submission__item_id", "submission__item__prompt_id", "submission__stage_id",
-        "submission__item__disagreement", _json("order"), "strength", "all_bad", "submission_id",
+        "submission__item__disagreement", as_text("order"), "strength", "all_bad", "submission_id",
         "submission__user_id", "submission__rater", "submission__origin",
-        "submission__guidelines__number", "submission__review", _day("submission__submitted"),
+        "submission__guidelines__number", "submission__review", day_of("submission__submitted"),
     )  # fmt: skip
     for (
         item, prompt, stage, apart, order, strength, all_bad, submission, user, rater, origin,
@@ -227,7 +227,7 @@ def _rankings(chunk: _Chunk) -> None:
     ) in rows.iterator():  # fmt: skip
         if item in decided and decided[item].submission_id != submission:
             continue
-        annotator, imported = _annotator(user, rater), origin == "import"
+        annotator, imported = key_of(user, rater), origin == "import"
         out = outside(selection, annotator, day or "", review, own=not imported)
         if imported and not selection.include_imported:
             out = NOT_IMPORTED
@@ -254,7 +254,7 @@ def _rankings(chunk: _Chunk) -> None:
                 Ranked(
                     order=decision.content["order"],
                     submission=None,
-                    annotator=_annotator(decision.author_id, ""),
+                    annotator=key_of(decision.author_id, ""),
                     strength=decision.content.get("strength"),
                     all_bad=bool(decision.content.get("all_bad")),
                     decided=True,
@@ -274,14 +274,14 @@ def _ratings(chunk: _Chunk) -> None:
         rows = rows.filter(stage__in=selection.stages)
     columns = rows.order_by("id").values_list(
         "id", "item_id", "item__prompt_id", "stage_id", "item__disagreement", "user_id", "rater",
-        "origin", _json("ratings"), "guidelines__number", "review", _day("submitted"),
+        "origin", as_text("ratings"), "guidelines__number", "review", day_of("submitted"),
     )  # fmt: skip
     for (
         pk, item, prompt, stage, apart, user, rater, origin, ratings, number, review, day
     ) in columns.iterator():  # fmt: skip
         if item in decided and decided[item].submission_id != pk:
             continue
-        annotator = _annotator(user, rater)
+        annotator = key_of(user, rater)
         chunk.rated[prompt].append(
             Rated(
                 stage=stage,
@@ -305,7 +305,7 @@ def _ratings(chunk: _Chunk) -> None:
                     stage=about.stage_id,
                     item=about.pk,
                     submission=None,
-                    annotator=_annotator(decision.author_id, ""),
+                    annotator=key_of(decision.author_id, ""),
                     ratings=decision.content["ratings"],
                     decided=True,
                     agreement=100,
@@ -314,22 +314,7 @@ def _ratings(chunk: _Chunk) -> None:
             )
 
 
-def _annotator(user: int | None, name: str) -> str:
-    """Who, before the pseudonym; nothing where nobody is known."""
-    return f"user {user}" if user else f"name {name}" if name else ""
-
-
-def _json(name: str) -> Cast:
-    """A JSON column as its text."""
-    return Cast(name, TextField())
-
-
 def _load(text: str | None) -> Any:
     if text is None or text == "{}" or text == "null":
         return None
     return orjson.loads(text)
-
-
-def _day(name: str) -> Left:
-    """The day of a point in time (UTC), as text."""
-    return Left(Cast(name, TextField()), 10)

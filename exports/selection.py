@@ -3,7 +3,7 @@
 Reading goes through the prompts in ranges of ids, so that memory does not grow with the project.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,14 +86,17 @@ def read(dataset: Dataset) -> Selection:
     return check(dataset.workspace, dataset.kind, dataset.selection)
 
 
-def select(dataset: Dataset, selection: Selection | None = None) -> Iterator[Chunk]:
-    """All that the selection makes of the data: rows, and dropped rows with their reason."""
+def select(
+    dataset: Dataset, selection: Selection | None = None, alive: Callable[[], None] = lambda: None
+) -> Iterator[Chunk]:
+    """All that the selection makes of the data: rows, and dropped rows with their reason. `alive`
+    is called often before the first of them, while annotators are measured."""
     selection = selection or read(dataset)
     workspace = dataset.workspace
     projects = list(workspace.projects.filter(slug__in=selection.projects).order_by("slug"))
     total = Prompt.objects.live().filter(project__in=projects).count()
     seen, wanted = 0, Wanted.of(dataset.kind, selection)
-    known = raters.known(selection, projects)
+    known = raters.known(selection, projects, alive)
     for project in projects:
         for works in reading.works(project, selection, wanted):
             found = [

@@ -36,9 +36,12 @@ def texts(row: dict[str, Any]) -> list[str]:
 
 
 class TextRules:
-    """The rules of one selection. Raises SelectionError where texts to keep apart from are gone."""
+    """The rules of one selection. `alive` is called often while texts to keep apart from are read.
+    Raises SelectionError where they are gone."""
 
-    def __init__(self, workspace: Workspace, selection: Selection) -> None:
+    def __init__(
+        self, workspace: Workspace, selection: Selection, alive: Callable[[], None] = lambda: None
+    ) -> None:
         self.selection = selection
         self._steps: list[Callable[[Sequence[Candidate]], None]] = []
         if selection.languages or selection.unsure_language == "drop":
@@ -48,7 +51,9 @@ class TextRules:
         if selection.personal != "keep":
             self._steps.append(self._personal)
         if selection.not_in:
-            self._grams = [(name, guarded(workspace, name, selection)) for name in selection.not_in]
+            self._grams = [
+                (name, guarded(workspace, name, selection, alive)) for name in selection.not_in
+            ]
             self._steps.append(self._contamination)
 
     def apply(self, found: Sequence[Candidate]) -> None:
@@ -97,13 +102,16 @@ def _drop(candidate: Candidate, reason: str) -> None:
     candidate.reason, candidate.row = reason, None
 
 
-def guarded(workspace: Workspace, name: str, selection: Selection) -> Grams:
+def guarded(
+    workspace: Workspace, name: str, selection: Selection, alive: Callable[[], None] = lambda: None
+) -> Grams:
     """The word n-grams of a dataset's newest snapshot or of a benchmark.
 
     Raises SelectionError where it is not there."""
     grams = Grams(selection.not_in_words)
     for text in _guarded_texts(workspace, name):
         grams.add(text)
+        alive()
     return grams
 
 

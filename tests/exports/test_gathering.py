@@ -112,6 +112,9 @@ def test_agreement_and_numbers_of_annotators(give, compared) -> None:
     }
     rows, dropped, _ = give("preference", min_raters=2)
     assert asked(rows) == {"Q0", "Q1"} and dropped == {"fewer than 2 annotators": 1}
+    Item.objects.update(disagreement=None)  # of imported rankings nobody has seen the quality page
+    rows, dropped, _ = give("preference", min_raters=2, min_agreement=50)
+    assert not rows and dropped == {"fewer than 2 annotators": 1, "agreement not measured yet": 2}
 
 
 def test_the_best_ranked_of_enough_people(give, compared) -> None:
@@ -338,3 +341,21 @@ def test_digests_and_keys() -> None:
     project = UUID("12345678123456781234567812345678")
     name = f"id\x1f{content_digest(row).hex()}"
     assert row_key(project, "id", content_digest(row)) == uuid5(project, name).bytes
+
+
+def test_a_worker_says_that_it_lives_while_it_reads_what_rules_go_by(
+    cast, desk, sft, pairs, tmp_path, monkeypatch
+) -> None:
+    """Texts to keep apart from and the record of annotators: before the first row comes."""
+    snapshots.freeze_now(dataset=sft, user=None)
+    values = {**pairs.selection, "not_in": [f"dataset {sft.slug}"], "votes": "weighted"}
+    datasets.change(dataset=pairs, name=pairs.name, values=values)
+    beats: list[int] = []
+    selection = read(pairs)
+    next(select(pairs, selection, lambda: beats.append(1)))
+    assert beats
+    beats.clear()
+    monkeypatch.setattr("exports.gathering.select", lambda *_: iter(()))
+    with Shelf(tmp_path / "r.sqlite3") as shelf:
+        gather(pairs, selection, shelf, beats.append)
+    assert len(beats) >= 60, "a word a text"
