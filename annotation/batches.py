@@ -5,14 +5,10 @@ there, decides row by row, and writes in short transactions."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from tempfile import SpooledTemporaryFile
 from typing import Any
 
-import orjson
-from django.db.models import Max
-
+from annotation.batch_changes import Changes
 from annotation.batch_rows import (
-    COMPARISON,
     Place,
     Reply,
     Row,
@@ -20,36 +16,16 @@ from annotation.batch_rows import (
     Work,
     content_digest,
     insert_work,
-    prompts_named,
 )
+from annotation.batch_there import There, imported_stage
 from annotation.errors import Refused
-from annotation.models import Import, Item, Prompt, Ranking, Response, Stage
-from annotation.prompts import is_worked_on, text_is_fixed
+from annotation.models import Import, Prompt, Response, Stage
+from annotation.prompts import is_worked_on
 from annotation.records import Answer, Record, same_answer
 from annotation.text import digest, prompt_keys, root_key, text_fingerprint
 
 STAGE_NAME = "Imported rankings"
-SPOOL_BYTES = 8 * 1024**2
 THUMB = "label"  # of an answer's metadata: a thumb, where it is true or false
-CHANGES = 500  # staged changes a statement
-FIELDS = ("id", "external_id", "fingerprint", "system", "context", "messages", "tools")
-
-
-class Numbers:
-    """A set of row ids, a bit each: ids of one file lie close together."""
-
-    BLOCK = 4096
-
-    def __init__(self) -> None:
-        self._blocks: dict[int, int] = {}
-
-    def add(self, number: int) -> None:
-        block, bit = divmod(number, self.BLOCK)
-        self._blocks[block] = self._blocks.get(block, 0) | 1 << bit
-
-    def has(self, number: int) -> bool:
-        block, bit = divmod(number, self.BLOCK)
-        return bool(self._blocks.get(block, 0) >> bit & 1)
 
 
 class Batch(AbstractContextManager["Batch"]):
@@ -70,14 +46,9 @@ class Batch(AbstractContextManager["Batch"]):
         self.seconds = 0.0  # that others waited for the last transaction
         self.created = {"prompts": 0, "responses": 0, "rankings": 0}
         self.notes: list[tuple[int | None, str]] = []
-        # Changes to prompts that are there, a JSON object a line, applied by `publish`.
-        self._changes = SpooledTemporaryFile(max_size=SPOOL_BYTES)  # noqa: SIM115
-        self._changed: dict[int, str] = {}  # pk -> digest of the content that the file gives it
-        # Prompts that were there and that the file has named: it may not name them otherwise.
-        self._met = Numbers()
+        self._changes = Changes()
         self._stage: Stage | None = None
-        self._by_id: dict[str, Place] = {}
-        self._by_fingerprint: dict[str, Place] = {}
+        self._there = There(import_row)
 
     def __exit__(self, *error: object) -> None:
         self._changes.close()
@@ -88,7 +59,8 @@ class Batch(AbstractContextManager["Batch"]):
         One transaction; the rows stay invisible until the import is done."""
         records = [record for row in rows for record in row.records]
         keys = [prompt_keys(r.system, r.messages, r.context) for r in records]
-        self._look_up(records, [mark for mark, _ in keys])
+        self._there = There(self.row)
+        self._there.look_up(records, [mark for mark, _ in keys])
         work, verdicts, at = Work(), [], 0
         for row in rows:
             mine = keys[at : at + len(row.records)]
@@ -100,80 +72,6 @@ class Batch(AbstractContextManager["Batch"]):
         self._insert(work)
         return verdicts
 
-    # What is there --------------------------------------------------------------------------
-
-    def _look_up(self, records: Sequence[Record], prints: Sequence[str]) -> None:
-        """Fill the two indexes with the prompts that are there, their answers and rankings."""
-        self._by_id, self._by_fingerprint = {}, {}
-        places: dict[int, Place] = {}
-        ids = {record.external_id or mark for record, mark in zip(records, prints, strict=True)}
-        there = prompts_named(self.row.project_id, ids, set(prints) - {""})
-        if not there:
-            return
-        prompts = Prompt.objects.filter(pk__in=there).order_by("id")
-        for pk, external_id, mark, *texts, metadata, batch, root, state in prompts.values_list(
-            *FIELDS, "metadata", "batch_id", "root_id", "batch__state"
-        ):
-            if batch not in (None, self.row.pk) and state != Import.State.DONE:
-                raise Refused(
-                    "Nothing was imported: another import into this project is being taken out. "
-                    "Try again in a moment."
-                )
-            system, context, messages, tools = texts
-            places[pk] = place = Place(
-                external_id=external_id,
-                fingerprint=mark,
-                metadata=metadata,
-                known=Record(messages, external_id, system, context, tools),
-                pk=pk,
-                mine=batch == self.row.pk,
-                document=not messages,
-                root=Place("", "", {}, "", pk=root) if root else None,
-            )
-            self._by_id[external_id] = place
-            self._by_fingerprint.setdefault(mark, place)
-        self._look_up_answers(places, records)
-
-    def _look_up_answers(self, places: dict[int, Place], records: Sequence[Record]) -> None:
-        marks = {text_fingerprint(answer.text) for r in records for answer in r.answers}
-        replies: dict[int, Reply] = {}
-        for pk, prompt, origin, mark, text, metadata in (
-            Response.objects.filter(
-                prompt__in=places, fingerprint__in=marks, withdrawn__isnull=True
-            )
-            .order_by("id")
-            .values_list("id", "prompt_id", "origin", "fingerprint", "text", "metadata")
-        ):
-            replies[pk] = Reply(text, pk, metadata=metadata)
-            places[prompt].replies.setdefault((origin, mark), []).append(replies[pk])
-        stage = self._find_stage()
-        if stage is None or not any(record.rankings for record in records):
-            return
-        self._stage = stage
-        items: dict[int, tuple[int, str, set[Any]]] = {}
-        for item, prompt, rater, draft, order in Ranking.objects.filter(
-            submission__stage=stage, submission__item__prompt__in=places
-        ).values_list(
-            "submission__item_id",
-            "submission__item__prompt_id",
-            "submission__rater",
-            "submission__draft",
-            "order",
-        ):
-            keys = tuple(tuple(sorted(("there", pk) for pk in group)) for group in order)
-            name = draft.get(COMPARISON, "")
-            items.setdefault(item, (prompt, name, set()))[2].add((rater, keys))
-        for prompt, name, signature in items.values():
-            places[prompt].signatures.append((name, frozenset(signature)))
-        rounds = Item.objects.filter(stage=stage, prompt__in=places).values_list("prompt_id")
-        for prompt, last in rounds.annotate(Max("round")):
-            places[prompt].round = last
-
-    def _find_stage(self) -> Stage | None:
-        return Stage.objects.filter(
-            project=self.row.project_id, kind=Stage.Kind.RANK, state=Stage.State.IMPORTED
-        ).first()
-
     # What a row comes to --------------------------------------------------------------------
 
     def _decide(self, row: Row, keys: Sequence[tuple[str, str]], work: Work) -> str:
@@ -181,7 +79,7 @@ class Batch(AbstractContextManager["Batch"]):
         targets: list[Place | None] = []
         changes: list[tuple[dict[str, Any], str]] = []
         for record, (mark, _) in zip(row.records, keys, strict=True):
-            target = self._target(record, mark)
+            target = self._there.target(record, mark)
             targets.append(target)
             if target is not None:
                 self._compare_answers(row, record, target)
@@ -189,13 +87,12 @@ class Batch(AbstractContextManager["Batch"]):
                 changes.append(wanted)
         verdict = "updated" if changes else "unchanged"
         for change, content in changes:
-            self._changed[change["pk"]] = content
-            self._changes.write(orjson.dumps(change) + b"\n")
+            self._changes.add(change, content)
         replies: list[list[Reply]] = []
         for number, (record, (mark, first)) in enumerate(zip(row.records, keys, strict=True)):
             target = targets[number]
             if target is None and number:  # an earlier prompt of the row may be the same
-                target = self._target(record, mark)
+                target = self._there.target(record, mark)
             if target is None:
                 parent = replies[record.parent[0]][record.parent[1]] if record.parent else None
                 root = targets[record.parent[0]] if record.parent else None
@@ -214,11 +111,6 @@ class Batch(AbstractContextManager["Batch"]):
                 verdict = "updated"
         return verdict
 
-    def _target(self, record: Record, mark: str) -> Place | None:
-        if record.external_id:
-            return self._by_id.get(record.external_id)
-        return self._by_fingerprint.get(mark) or self._by_id.get(mark)
-
     def _change(
         self, row: Row, record: Record, mark: str, target: Place
     ) -> tuple[dict[str, Any], str] | None:
@@ -233,9 +125,8 @@ class Batch(AbstractContextManager["Batch"]):
                 self.notes.append((row.line, _other_text(mark == target.fingerprint)))
             return None
         metadata = {**target.metadata, **record.metadata}
-        known = target.content if target.mine or self._met.has(target.pk) else ""
-        earlier = self._changed.get(target.pk, known)
-        self._met.add(target.pk)
+        earlier = self._changes.earlier(target)
+        self._changes.meet(target.pk)
         if earlier:
             if content != earlier:
                 raise Refused(
@@ -266,7 +157,7 @@ class Batch(AbstractContextManager["Batch"]):
         return {"pk": target.pk, **change}, content
 
     def _new_place(self, row: Row, record: Record, mark: str, before: Place | None) -> Place:
-        if record.external_id and (twin := self._by_fingerprint.get(mark)) and mark:
+        if record.external_id and (twin := self._there.twin(mark)) and mark:
             self.notes.append((row.line, f"the same prompt is there as “{twin.external_id}”"))
         place = Place(
             external_id=record.external_id or mark,
@@ -276,8 +167,7 @@ class Batch(AbstractContextManager["Batch"]):
             document=not record.messages,
             root=(before.root or before) if before else None,
         )
-        self._by_id[place.external_id] = place
-        self._by_fingerprint.setdefault(place.fingerprint, place)
+        self._there.add(place)
         return place
 
     def _reply(self, target: Place, answer: Answer, before: Sequence[Reply], work: Work) -> Reply:
@@ -349,7 +239,7 @@ class Batch(AbstractContextManager["Batch"]):
     def _insert(self, work: Work) -> None:
         """Draw the ids, then write all of it in one transaction."""
         if work.items and self._stage is None:
-            self._stage = self._find_stage() or self._make_stage()
+            self._stage = imported_stage(self.row.project_id) or self._make_stage()
         self.seconds = insert_work(self.row, work, self._stage, self.alive)
         self.created["prompts"] += len(work.prompts)
         self.created["responses"] += len(work.replies)
@@ -366,29 +256,7 @@ class Batch(AbstractContextManager["Batch"]):
 
     def publish(self) -> None:
         """Apply the staged changes. Call it in the transaction that makes the import done."""
-        self._changes.seek(0)
-        chunk: list[dict[str, Any]] = []
-        for line in self._changes:
-            chunk.append(orjson.loads(line))
-            if len(chunk) == CHANGES:
-                _apply(chunk)
-                chunk = []
-        _apply(chunk)
-
-
-def _apply(changes: Sequence[dict[str, Any]]) -> None:
-    """Through the ORM: changes are few beside rows, and each names its own fields.
-
-    Raises Refused for a text that somebody has begun to work on since its row was read."""
-    for change in changes:
-        rows = Prompt.objects.filter(pk=change.pop("pk"))
-        if "messages" in change and text_is_fixed(prompt := rows.get()):
-            raise Refused(
-                f"Nothing was imported: somebody began to work on the prompt "
-                f"“{prompt.external_id}”, which would change, while the file came in. Start it "
-                "again: the row is then refused by name."
-            )
-        rows.update(**change)
+        self._changes.apply()
 
 
 def _other_text(same: bool) -> str:
