@@ -78,9 +78,14 @@ def facets(look: Look, filters: Filters, named: names.Names) -> list[FacetView]:
             view = _terms(look, filters, facet, counts[facet.name], named)
             if on or len(view.terms) > 1:
                 found.append(view)
-        elif on or any(counts[facet.name]):
+        elif on or any(counts[facet.name]) and _tells_apart(facet, counts[facet.name]):
             found.append(_bars(look, filters, facet, counts[facet.name]))
     return found
+
+
+def _tells_apart(facet: Facet, counts: list[int]) -> bool:
+    """A single day is none to choose; lengths of a single bar can still be narrowed."""
+    return facet.type != "day" or len(counts) > 1
 
 
 def _terms(

@@ -11,6 +11,8 @@ from exports.rules import Selection
 from exports.unification import NOBODY, Fitted, labels, ratings
 from exports.work import Answer, Ranked, Rated, Work
 
+ALONE = "one annotator only, agreement unknown"
+UNMEASURED = "agreement not measured yet"
 YES = ("true", "yes", "up", "good")  # what is good where a selection does not say
 
 
@@ -140,12 +142,13 @@ def too_weak(by: Sequence[Ranked] | Sequence[Rated], selection: Selection) -> st
     """Why people's words on one thing are not enough, or nothing. A lead's decision is."""
     if any(one.decided for one in by):
         return ""
-    if len({one.annotator for one in by}) < selection.min_raters:
+    people = len({one.annotator for one in by})
+    if people < selection.min_raters:
         return f"fewer than {selection.min_raters} annotators"
     if selection.min_agreement:
         known = [one.agreement for one in by if one.agreement is not None]
         if not known:
-            return "one annotator only, agreement unknown"
+            return ALONE if people < 2 else UNMEASURED
         if min(known) < selection.min_agreement:
             return f"annotators agree by less than {selection.min_agreement} %"
     return ""

@@ -42,7 +42,8 @@ HELP = {
     "stages": "None ticked: all of them, also those to come.",
     "review": "Work that a reviewer returned is never in.",
     "min_raters": "What fewer people judged is left out. A lead's decision always counts.",
-    "min_agreement": "0: any. Asks for two annotators at least, who agree by this much.",
+    "min_agreement": "0: any. Asks for two annotators at least, who agree by this much, as the "
+    "stage's quality page last measured it.",
     "annotators": "None ticked: everybody.",
     "without_annotators": "Their work is left out, and their votes do not count.",
     "metadata": "One a line, and all must hold: topic=billing, topic!=spam, score>=3, has topic, "

@@ -62,7 +62,8 @@ TITLES = {
 REASONS: dict[str, tuple[str, ...]] = {
     "review": ("waits for a review", "no reviewer accepted"),
     "min_raters": ("fewer than",),
-    "min_agreement": ("annotators agree by less", "one annotator only, agreement"),
+    "min_agreement": ("annotators agree by less", "one annotator only, agreement",
+                      "agreement not measured"),
     "annotators": ("its annotator is not selected",),
     "without_annotators": ("its annotator is left out",),
     "since": ("from before",),
@@ -226,7 +227,9 @@ def sentences(kind: str, stored: Mapping[str, Any]) -> dict[str, str]:
     put_changed("unsure_language", "without what is not sure")
     put("boilerplate", "no refusals and boilerplate")
     if rules["personal"] != "keep":
-        found["personal"] = {"mask": "masked", "drop": "left out"}[rules["personal"]]
+        found["personal"] = (
+            f"personal data {'masked' if rules['personal'] == 'mask' else 'left out'}"
+        )
     put("near", "no near-duplicates ({0} %)")
     put("near_test", "none too near to a test prompt ({0} %)")
     put("not_in", "apart from {0}")

@@ -12,7 +12,7 @@ from django.db.models import Max
 from annotation.errors import Refused
 from annotation.models import User, Workspace
 from exports.models import Dataset, Ruleset, RulesetVersion
-from exports.rule_words import Change, changes
+from exports.rule_words import Change, changes, sentences
 from exports.rules import FIELDS, OWN, Selection, SelectionError, parse, to_json
 from exports.selection import check
 
@@ -103,7 +103,8 @@ def latest(ruleset: Ruleset) -> RulesetVersion | None:
 
 
 def history(ruleset: Ruleset) -> list[dict[str, Any]]:
-    """Its versions, newest first: {"version", "changes" (against the one before), "datasets"}."""
+    """Its versions, newest first: {"version", "says" (in words), "changes" (against the one
+    before), "first", "datasets"}."""
     rows = list(ruleset.versions.select_related("created_by").order_by("-number"))
     following: dict[int, list[Dataset]] = {}
     for dataset in Dataset.objects.filter(follows__ruleset=ruleset).order_by("name"):
@@ -111,6 +112,11 @@ def history(ruleset: Ruleset) -> list[dict[str, Any]]:
     return [
         {
             "version": row,
+            "says": [
+                words
+                for rule, words in sentences(ruleset.kind, row.rules).items()
+                if rule not in OWN
+            ],
             "changes": changes(ruleset.kind, before.rules, row.rules, OWN) if before else [],
             "first": before is None,
             "datasets": following.get(row.pk, []),

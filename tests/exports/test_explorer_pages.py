@@ -63,6 +63,12 @@ def test_the_rows_that_are_kept(lee, found, cast) -> None:
     assert "&lt;b&gt;Viel&lt;/b&gt;" in shown and "<b>Viel" not in shown
 
 
+def test_a_single_day_is_no_facet(lee, sft, found, tmp_path, rows) -> None:
+    assert 'name="day.from"' in ask(lee, "explore", found.pk)
+    put(sft, tmp_path / "one-day", [row | {"day": 20_000} for row in rows])
+    assert 'name="day.from"' not in ask(lee, "explore", sft.pk)
+
+
 def test_rows_by_facets(lee, found) -> None:
     shown = ask(lee, "explore", found.pk, language="de")
     assert "Was ist los?" in shown and "What is up?" not in shown

@@ -24,6 +24,7 @@ def test_what_is_set_in_a_line() -> None:
     said = sentences("sft", stored(min_length=20, max_length=4000, languages=["en"]))
     assert said["max_length"] == "20 to 4,000 characters" and said["languages"] == "in English"
     assert "min_length" not in said and "near" not in said
+    assert sentences("sft", stored(personal="drop"))["personal"] == "personal data left out"
     assert sentences("sft", {})["test"] == "test 5 %, validation 5 %"
     assert sentences("sft", stored(stages=[3]))["stages"] == "1 stage(s) only"
 
