@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -103,6 +104,11 @@ def test_parquet_is_the_directory(lee, frozen, tmp_path) -> None:
     digest, _ = files.hash_data(tmp_path / "out" / "support-pairs-v1")
     assert digest == frozen.sha256
     assert (tmp_path / "out" / "support-pairs-v1" / "README.md").exists()
+    inside = {name.removeprefix("support-pairs-v1/") for name in archive.namelist()}
+    assert {"dropped.parquet", "plots/splits.png", "plots/lengths.png"} <= inside
+    home = Path(frozen.path)
+    whole = {path.relative_to(home).as_posix() for path in home.rglob("*") if path.is_file()}
+    assert inside == whole
     one = fetch(lee, frozen, "parquet", split="train")
     assert pq.read_table(io.BytesIO(one)).num_rows == frozen.counts["train"]
 
@@ -122,6 +128,47 @@ def test_csv(lee, frozen) -> None:
     assert list(rows[0]) == ["split", "system", "history", "prompt", "chosen", "rejected"]
     assert {row["split"] for row in rows} == {s for s, n in frozen.counts.items() if n}
     assert all(row["chosen"].startswith("long answer") for row in rows)
+
+
+def table_of(lee, dataset) -> list[dict[str, str]]:
+    snapshot = snapshots.freeze_now(dataset=dataset, user=None)
+    text = fetch(lee, snapshot, "csv").decode()
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule", "columns"),
+    [
+        ("unpaired", {}, ["split", "system", "history", "prompt", "completion", "label"]),
+        ("text", {}, ["split", "text"]),
+        ("labels", {"question": "metadata.topic"}, ["split", "text", "label"]),
+    ],
+)
+def test_csv_of_the_other_kinds(lee, desk, cast, kind: str, rule, columns) -> None:
+    """A row a line, cells of several lines and formulas included."""
+    for number in range(6):
+        messages = [] if kind == "text" else [{"role": "user", "content": f"Ask {number}?"}]
+        topic = {"topic": ["=physics", "food"][number % 2]}
+        prompt = desk.prompt(f"p{number}", messages=messages, metadata=topic)
+        desk.answer(prompt, f'=Line {number},\nand "more"', metadata={"label": number % 2 == 0})
+    values = {"projects": ["support-desk"], "test": 0, "validation": 0} | rule
+    dataset = datasets.create(
+        workspace=cast.acme, name="Other", kind=kind, values=values, user=cast.lee
+    )
+    rows = table_of(lee, dataset)
+    assert len(rows) == 6 and list(rows[0]) == columns
+    assert {row["split"] for row in rows} == {"train"}
+    said = '\'=Line 0,\nand "more"'
+    if kind == "unpaired":
+        thumbs = {row["prompt"]: (row["completion"], row["label"]) for row in rows}
+        assert thumbs["Ask 0?"] == (said, "True") and thumbs["Ask 1?"][1] == "False"
+    elif kind == "text":
+        assert said in {row["text"] for row in rows}
+    else:
+        labels = {row["text"]: row["label"] for row in rows}
+        assert sorted(labels.values()) == ["'=physics"] * 3 + ["food"] * 3
+        asked = next(text for text in labels if "Ask 0?" in text)
+        assert labels[asked] == "'=physics"
 
 
 def test_csv_holds_no_formula(lee, desk, cast) -> None:
