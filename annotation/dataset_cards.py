@@ -9,6 +9,7 @@ from annotation.errors import Refused
 
 CARD = "README.md"
 CARD_BYTES = 256 * 1024
+MOST = 4 * CARD_BYTES  # characters and values, each as often as it is referred to
 
 
 def front_matter(text: str) -> dict[str, Any]:
@@ -23,7 +24,24 @@ def front_matter(text: str) -> dict[str, Any]:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         why = str(error).split("\n")[0][:120]
         raise Refused(f"The front matter of {CARD} is no YAML ({why}).") from None
+    _weigh(said)
     return said if isinstance(said, dict) else {}
+
+
+def _weigh(said: Any) -> None:
+    """YAML's references let a few lines stand for more than any memory holds.
+
+    Raises Refused for a card that says much more than it is long."""
+    weight, waiting = 0, [said]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list | tuple | set):
+            waiting += value
+        weight += len(value) if isinstance(value, str) else 1
+        if weight > MOST:
+            raise Refused(f"The front matter of {CARD} refers to itself too often to be read.")
 
 
 def licence_of(card: dict[str, Any]) -> str:

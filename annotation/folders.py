@@ -18,6 +18,7 @@ from annotation.errors import Refused
 MAX_FILES = 10_000
 MAX_DEPTH = 8
 PATTERN_LENGTH = 300
+MAX_PATTERNS = 200  # with wildcards, in one config: each is compared with every name
 KINDS = {
     "parquet": (".parquet",),
     "json": (".jsonl", ".json", ".ndjson", ".jsonl.gz", ".json.gz"),
@@ -207,13 +208,17 @@ def _of_card(names: Sequence[str], card: dict[str, Any], wanted: str) -> Plan | 
     if not files:
         below = [name for name in names if name.startswith(f"{base}/")]
         return Plan(_by_names(below), config=config)
-    parts = [
-        Part(split, name)
-        for split, patterns in _patterns(files)
-        for pattern in patterns
-        for name in _matching(names, f"{base}/{pattern}" if base else pattern)
-    ]
-    return Plan(list(dict.fromkeys(parts)), config=config)
+    parts: dict[Part, None] = {}
+    there, looked_through = set(names), 0
+    for split, patterns in _patterns(files):
+        for pattern in patterns:
+            wanted = f"{base}/{pattern}" if base else pattern
+            found = [wanted] if wanted in there else _matching(names, wanted)
+            looked_through += wanted not in there
+            if looked_through > MAX_PATTERNS:
+                raise Refused(f"{CARD} names more than {MAX_PATTERNS} patterns of files.")
+            parts |= dict.fromkeys(Part(split, name) for name in found)
+    return Plan(list(parts), config=config)
 
 
 def _patterns(files: Any) -> Iterable[tuple[str, list[str]]]:
@@ -239,9 +244,11 @@ def _matching(names: Sequence[str], pattern: str) -> list[str]:
     if "://" in pattern:
         raise Refused(f"{CARD} names data elsewhere ({pattern[:100]}): nothing else is fetched.")
     check_name(pattern)
+    if len(pattern) > PATTERN_LENGTH:
+        raise Refused(f"{CARD} names a file of more than {PATTERN_LENGTH} characters.")
     segments = pattern.removeprefix("./").split("/")
     found = [name for name in names if _match(segments, name.split("/"))]
-    if not found or len(pattern) > PATTERN_LENGTH:
+    if not found:
         raise Refused(f"{CARD} names “{pattern[:100]}”, and no file is there by that name.")
     return found
 

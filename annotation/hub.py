@@ -16,7 +16,7 @@ from typing import Any
 from django.conf import settings
 
 from annotation.errors import Refused
-from annotation.folders import Plan, check_name, plan
+from annotation.folders import MAX_FILES, Plan, check_name, plan
 from annotation.readers.streams import in_words
 
 log = logging.getLogger("annotation.importing")
@@ -75,6 +75,8 @@ def look(repo: str, *, revision: str = "", config: str = "", split: str = "") ->
         info = HfApi(endpoint=endpoint(), token=False).dataset_info(
             repo, revision=revision or None, files_metadata=True, timeout=SECONDS, token=False
         )
+    if len(info.siblings or []) > MAX_FILES:
+        raise Refused(f"The dataset has more than {MAX_FILES:,} files.", field="hub")
     sizes: dict[str, int] = {}
     for sibling in info.siblings or []:
         check_name(sibling.rfilename)

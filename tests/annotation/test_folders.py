@@ -112,6 +112,27 @@ def test_a_card_that_is_no_yaml_is_refused_and_one_without_front_matter_says_not
     assert licence_of({}) == ""
 
 
+@pytest.mark.parametrize(
+    "last", ["license: *x29", "configs: [{config_name: *x29, data_files: a.csv}]"]
+)
+def test_a_card_whose_references_explode_is_refused(last: str) -> None:
+    """Thirty lines that stand for 2**29 values."""
+    doubled = [f"x{n}: &x{n} [*x{n - 1}, *x{n - 1}]" for n in range(1, 30)]
+    card = "\n".join(["---", "x0: &x0 [a]", *doubled, last, "---", ""])
+    with pytest.raises(Refused, match="refers to itself too often"):
+        parts(["a.csv"], card)
+
+
+def test_a_card_may_name_many_files_but_not_many_patterns() -> None:
+    def card(names: list[str]) -> str:
+        return f"---\n{json.dumps({'configs': [{'data_files': names}]})}\n---\n"
+
+    names = [f"{n}.csv" for n in range(300)]
+    assert len(parts(names, card(names))) == 300
+    with pytest.raises(Refused, match="more than 200 patterns"):
+        parts(names, card(["*.csv"] * 300))
+
+
 def test_a_directory_comes_in_as_one_import_with_its_splits(cast, tmp_path) -> None:
     (tmp_path / "README.md").write_text(CARD, "utf-8")
     lines(tmp_path / "en/1.jsonl", rows("a"))
