@@ -20,6 +20,7 @@ urlpatterns: list[URLPattern] = [
     path("datasets/<int:pk>/", datasets.dataset, name="dataset"),
     path("datasets/<int:pk>/edit/", datasets.dataset_edit, name="dataset_edit"),
     path("datasets/<int:pk>/figures/", datasets.figures, name="figures"),
+    path("datasets/<int:pk>/weights/", datasets.weights, name="weights"),
     path("datasets/<int:pk>/count/", datasets.dataset_count, name="dataset_count"),
     path("datasets/<int:pk>/versions/", datasets.versions, name="versions"),
     path("datasets/<int:pk>/freeze/", datasets.dataset_freeze, name="dataset_freeze"),

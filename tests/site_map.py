@@ -231,6 +231,7 @@ EXPORTS: list[View] = [
     *form("exports:dataset_new", ("acme.slug",), "lead"),
     *form("exports:dataset_edit", _DATASET, "lead"),
     *pages("exports:dataset", "exports:figures", "exports:versions", args=_DATASET, least="lead"),
+    View("exports:weights", _DATASET, "lead"),
     View("exports:dataset_count", _DATASET, "lead", "post"),
     View("exports:dataset_freeze", _DATASET, "lead", "post"),
     *pages("exports:rulesets", args=("acme.slug",), least="lead"),

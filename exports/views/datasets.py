@@ -14,12 +14,25 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation import access, activity
 from annotation.errors import Refused
 from annotation.models import Project, Role
-from exports import charts, chat, previews, rule_words, rulesets, samples, snapshots
+from exports import (
+    charts,
+    chat,
+    names,
+    previews,
+    raters,
+    rule_words,
+    rulesets,
+    samples,
+    snapshots,
+)
 from exports import datasets as acts
 from exports.formats import KINDS
 from exports.forms import DatasetForm
 from exports.models import Dataset, Preview, Snapshot
-from exports.rules import SelectionError
+from exports.rules import SelectionError, parse
+from exports.selection import read
+
+PEOPLE = 200  # annotators whose weights are shown
 
 
 def _fetch(request: HttpRequest, pk: int) -> Dataset:
@@ -98,6 +111,7 @@ def dataset(request: HttpRequest, pk: int) -> HttpResponse:
         "next": (found.snapshots.aggregate(last=Max("number"))["last"] or 0) + 1,
         "about": KINDS[found.kind][0],
         "newer": rulesets.newer(found),
+        "by_weight": _by_weight(found),
         **_figures(request, found, previews.refresh(dataset=found)),
         **_versions(found),
     }
@@ -111,6 +125,24 @@ def figures(request: HttpRequest, pk: int) -> HttpResponse:
     found = _fetch(request, pk)
     context = {"dataset": found, **_figures(request, found, previews.refresh(dataset=found))}
     return render(request, "exports/_figures.html", context)
+
+
+@login_required
+@require_GET
+def weights(request: HttpRequest, pk: int) -> HttpResponse:
+    """What each annotator's word weighs in the dataset and why, as a fragment: measured now."""
+    found = _fetch(request, pk)
+    context: dict[str, Any] = {}
+    try:
+        selection = read(found)
+    except SelectionError as error:
+        context["reason"] = str(error)
+    else:
+        here = Project.objects.filter(workspace=found.workspace, slug__in=selection.projects)
+        told = raters.explain(selection, here)[:PEOPLE]
+        known = names.people(who for who, _, _ in told)
+        context["told"] = [(known.get(who, who), weight, why) for who, weight, why in told]
+    return render(request, "exports/_weights.html", context)
 
 
 @login_required
@@ -179,6 +211,14 @@ def _versions(dataset: Dataset) -> dict[str, Any]:
     rows = list(dataset.snapshots.order_by("-number")[:20])
     busy = (Snapshot.State.QUEUED, Snapshot.State.FREEZING)
     return {"snapshots": rows, "freezing": any(row.state in busy for row in rows)}
+
+
+def _by_weight(dataset: Dataset) -> bool:
+    """Whether its rules weigh annotators."""
+    try:
+        return bool(raters.sources(parse(dataset.kind, dataset.selection)))
+    except SelectionError:  # its page says so elsewhere
+        return False
 
 
 def _figures(request: HttpRequest, dataset: Dataset, preview: Preview) -> dict[str, Any]:
