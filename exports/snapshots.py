@@ -157,6 +157,10 @@ def _freeze(snapshot: Snapshot, target: Path, mine: "QuerySet[Snapshot]") -> dic
             "stats": found,
             "sha256": sha256,
             "files": hashes,
+            "beside": {
+                name: files.hash_file(directory / name)
+                for name in ("provenance.parquet", "dropped.parquet")
+            },
             "versions": {"format": 1, "pyarrow": pyarrow.__version__},
             "created": timezone.now().isoformat(timespec="seconds"),
         }

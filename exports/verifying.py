@@ -41,6 +41,7 @@ def check_files(directory: Path, sha256: str = "", beat: Beat = lambda *_: None)
     try:
         facts = json.loads(path.read_text("utf-8"))
         said, hashes, counts = facts["sha256"], dict(facts["files"]), dict(facts["counts"])
+        beside = dict(facts.get("beside", {}))  # since they are hashed, too
         columns, kind = facts["columns"], facts["kind"]
         masked = facts["selection"].get("personal") == "mask"
     except WRONG as error:
@@ -48,12 +49,12 @@ def check_files(directory: Path, sha256: str = "", beat: Beat = lambda *_: None)
     wrong = []
     if sha256 and said != sha256:
         wrong.append(f"snapshot.json says sha256 {said}, the snapshot's row {sha256}.")
-    for place, name in enumerate(sorted(hashes)):
-        beat("hashing", 100 * place // len(hashes))
+    for place, (name, due) in enumerate(sorted((hashes | beside).items())):
+        beat("hashing", 100 * place // (len(hashes) + len(beside)))
         if not (directory / name).is_file():
             wrong.append(f"{name} is missing.")
-        elif (now := files.hash_file(directory / name)) != hashes[name]:
-            wrong.append(f"{name} has changed: its sha256 is {now}, not {hashes[name]}.")
+        elif (now := files.hash_file(directory / name)) != due:
+            wrong.append(f"{name} has changed: its sha256 is {now}, not {due}.")
     there = {found.relative_to(directory).as_posix() for found in (directory / "data").glob("*")}
     wrong += [f"{name} was not frozen with it." for name in sorted(there - set(hashes))]
     if not wrong and files.hash_data(directory)[0] != said:

@@ -55,7 +55,9 @@ def test_data_that_have_moved_on_are_told_apart_from_damage(frozen, desk, cast) 
     a, b = desk.answer(prompt, "Yes, since today."), desk.answer(prompt, "No.")
     desk.rank(desk.stage("rank"), prompt, [[a], [b]], cast.ana)
     code, said = verify(str(frozen.pk))
-    assert code == 2 and "1 added" in said and "was not there, or the rules made no row of it" in said
+    assert (
+        code == 2 and "1 added" in said and "was not there, or the rules made no row of it" in said
+    )
 
 
 def test_rules_that_no_longer_fit_are_no_damage(frozen, cast) -> None:
@@ -73,6 +75,7 @@ def renamed(directory: Path) -> None:
     """The hashes as if the files had been frozen so."""
     facts = json.loads((directory / "snapshot.json").read_text("utf-8"))
     facts["sha256"], facts["files"] = files.hash_data(directory)
+    facts["beside"] = {name: files.hash_file(directory / name) for name in facts["beside"]}
     (directory / "snapshot.json").write_text(json.dumps(facts), "utf-8")
 
 
@@ -90,6 +93,9 @@ def test_damage_is_named(frozen, tmp_path) -> None:
     assert after(lambda copy: None) == ""
     flipped = lambda copy: (copy / train).write_bytes((home / train).read_bytes()[:-1] + b"x")  # noqa: E731
     assert f"{train} has changed" in after(flipped)
+    for name in ("provenance.parquet", "dropped.parquet"):
+        swapped = after(lambda copy, name=name: rewrite(copy / name, lambda rows: rows.slice(1)))
+        assert f"{name} has changed" in swapped
     assert f"{train} is missing" in after(lambda copy: (copy / train).unlink())
     assert "was not frozen with it" in after(lambda copy: (copy / "data/more.parquet").touch())
     assert "cannot be read" in after(lambda copy: (copy / "snapshot.json").write_text("{"))
@@ -106,7 +112,15 @@ def test_damage_is_named(frozen, tmp_path) -> None:
     turned = lambda copy: rewrite(  # noqa: E731
         copy / "provenance.parquet", lambda table: table.take(list(range(table.num_rows))[::-1])
     )
-    assert "is due" in after(turned)
+
+    def older(copy: Path) -> None:
+        """Before these two were hashed as well."""
+        turned(copy)
+        facts = json.loads((copy / "snapshot.json").read_text("utf-8"))
+        del facts["beside"]
+        (copy / "snapshot.json").write_text(json.dumps(facts), "utf-8")
+
+    assert "is due" in after(older)
     unsealed = tmp_path / "copy"
     shutil.rmtree(unsealed)
     shutil.copytree(home, unsealed)
