@@ -63,6 +63,10 @@ class Place:
     round: int = 0  # the last one in the stage of imported rankings
 
     @property
+    def is_erased(self) -> bool:
+        return self.fingerprint.startswith("erased")
+
+    @property
     def content(self) -> str:
         if not isinstance(self.known, str):
             self.known = content_digest(self.known)

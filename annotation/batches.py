@@ -189,7 +189,10 @@ class Batch(AbstractContextManager["Batch"]):
     def _compare_answers(self, row: Row, record: Record, target: Place) -> None:
         """With those of the prompt that is there: an equal one stays as it is.
 
-        Raises Refused for one with the opposite thumb, and for another text of a document."""
+        Raises Refused for one with the opposite thumb, for another text of a document, and where
+        the prompt was erased: an import brings nothing of it back."""
+        if record.answers and target.is_erased:
+            raise Refused(f"the prompt “{target.external_id}” was erased here: take the row out")
         for answer in record.answers:
             twin = self._twin(target, answer)
             if twin is None:

@@ -365,6 +365,19 @@ def test_nothing_brings_an_erased_prompt_back(as_user, cast, told, tmp_path) -> 
     assert "were erased" in page and "Bring back" not in page
 
 
+def test_an_import_brings_no_text_of_an_erased_document_back(cast, tmp_path) -> None:
+    """Its id, or a hash of its text, still names it."""
+    path = tmp_path / "texts.jsonl"
+    rows = [{"id": "d1", "text": f"All of {SECRET}."}, {"text": f"More of {SECRET}."}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    call_command("import_prompts", "support-desk", str(path), workspace="acme")
+    for prompt in list(cast.project.prompts.all()):
+        erase_prompt(cast, prompt)
+    with pytest.raises(CommandError, match="2 rows are refused.*“d1” was erased here"):
+        call_command("import_prompts", "support-desk", str(path), workspace="acme")
+    assert not rows_with(SECRET)
+
+
 @pytest.mark.parametrize("page", ["prompt", "prompts", "stage", "item", "turn", "member", "people"])
 def test_pages_show_tombstones(as_user, cast, told, page: str) -> None:
     erase_prompt(cast, told)
