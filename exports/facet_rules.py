@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from exports.conditions import Condition, parse_metadata
 from exports.filters import Filters
 from exports.rules import FIELDS
 
@@ -60,12 +61,26 @@ def _terms(
 
 def _metadata(facet: str, values: list[str], there: list[str]) -> list[Offer]:
     name = facet.removeprefix("metadata.")
-    without = [f"{name}!={value}" if value else f"has {name}" for value in values]
-    found = [Offer(facet, "without", f"Without these of “{name}”", _more(there, without))]
+    found = []
     if len(values) == 1:  # conditions must all hold, so no two values can both be asked for
-        only = [f"{name}={values[0]}" if values[0] else f"no {name}"]
-        found.insert(0, Offer(facet, "only", f"Only this of “{name}”", _more(there, only)))
-    return found
+        only = [Condition(name, "=", values[0]) if values[0] else Condition(name, "no")]
+        found.append((f"Only this of “{name}”", "only", only))
+    without = [Condition(name, "!=", one) if one else Condition(name, "has") for one in values]
+    found.append((f"Without these of “{name}”", "without", without))
+    return [
+        Offer(facet, way, label, _more(there, [str(one) for one in wanted]))
+        for label, way, wanted in found
+        if all(map(_is_read_alike, wanted))
+    ]
+
+
+def _is_read_alike(condition: Condition) -> bool:
+    """A name or a value of the data may hold a sign, or blanks or lines that a rule cannot."""
+    line = str(condition)
+    try:
+        return parse_metadata(line) == condition and line.splitlines() == [line]
+    except ValueError:
+        return False
 
 
 def _range(facet: str, low: int | None, high: int | None) -> list[Offer]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from exports.conditions import parse_metadata
 from exports.facet_rules import offers
 from exports.filters import Filters
 from exports.rule_fields import GROUPS, HELP
@@ -103,6 +104,19 @@ def test_choices_of_metadata_are_conditions() -> None:
     }
     one = Filters(terms={"metadata.topic": frozenset({"x"})})
     assert offered(one)[("metadata.topic", "only")] == {"metadata": ["topic=x"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("a>b", "x"), ("a", "=x"), ("a", " x"), ("a", "x\ny"), ("no x", ""), ("a=b", ""), (" a", "x")],
+)
+def test_what_a_condition_would_misread_is_not_offered(name: str, value: str) -> None:
+    chosen = Filters(terms={f"metadata.{name}": frozenset({value})})
+    for values in offered(chosen).values():
+        (line,) = values["metadata"]
+        assert parse("sft", {"metadata": [line]}).metadata == (line,)
+        read = parse_metadata(line)
+        assert (read.name, read.value) == (name, value)
 
 
 def test_ranges_that_are_rules() -> None:
