@@ -7,10 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 from django.core.cache import cache
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+# No test fails because the machine is busy.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 SAMPLE_DATA = os.environ.get("ANNOTUNE_SAMPLE_DATA", "")
 
