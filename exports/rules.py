@@ -209,6 +209,7 @@ def _read(name: str, value: Any) -> Any:
     if name == "prompt_template":
         if not isinstance(value, str):
             raise ValueError("a text is wanted")
+        value = value.replace("\r\n", "\n").replace("\r", "\n")  # browsers send CRLF
         check_prompt_template(value)
         return value
     if name in ("best_rated", "question"):

@@ -22,7 +22,7 @@ document.addEventListener("keydown", (event) => {
 });
 document.addEventListener("DOMContentLoaded", () => document.querySelector("main [aria-invalid=true]")?.focus());
 function scrollers() {
-  for (const box of document.querySelectorAll(".scroll")) {
+  for (const box of document.querySelectorAll(".scroll, .diff.text")) {
     const scrolls = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
     const lonely = scrolls && !box.querySelector("a[href], button, summary, input:not([type=hidden]), select");
     if (lonely) box.tabIndex = 0; else box.removeAttribute("tabindex");

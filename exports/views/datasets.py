@@ -141,7 +141,10 @@ def weights(request: HttpRequest, pk: int) -> HttpResponse:
         here = Project.objects.filter(workspace=found.workspace, slug__in=selection.projects)
         told = raters.explain(selection, here)[:PEOPLE]
         known = names.people(who for who, _, _ in told)
-        context["told"] = [(known.get(who, who), weight, why) for who, weight, why in told]
+        # The sentence begins with the weight, which has a column of its own here.
+        context["told"] = [
+            (known.get(who, who), weight, why.partition(": ")[2]) for who, weight, why in told
+        ]
     return render(request, "exports/_weights.html", context)
 
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from exports import datasets as acts
 from exports import previews, snapshots
+from exports.formats import PROMPT_TEMPLATE
 from exports.models import Dataset, Preview, Snapshot
 
 pytestmark = pytest.mark.django_db
@@ -89,6 +90,14 @@ def test_a_new_dataset(lee, cast) -> None:
     assert (dataset.selection["min_length"], dataset.selection["test"]) == (20, 10.0)
     new(lee)
     assert set(Dataset.objects.values_list("slug", flat=True)) == {"mine", "mine-2"}
+
+
+def test_line_ends_of_a_browser_do_not_come_into_the_rows(lee) -> None:
+    new(lee, prompt_template=PROMPT_TEMPLATE.replace("\n", "\r\n"))
+    dataset = Dataset.objects.get()
+    assert dataset.selection["prompt_template"] == PROMPT_TEMPLATE
+    edit = lee.get(reverse("exports:dataset_edit", args=[dataset.pk])).content.decode()
+    assert "another template" not in edit
 
 
 def test_rules_of_other_kinds_are_not_read(lee) -> None:

@@ -138,7 +138,7 @@ def test_a_new_version_is_offered_on_the_page_and_taken_over(lee, strict, sft) -
     assert sft.selection["min_length"] == 30 and sft.follows == second
     shown = lee.get(reverse("exports:ruleset", args=[strict.ruleset_id])).content.decode()
     assert "<ins>30</ins>" in shown and "Support SFT" in shown
-    assert ">from 30 characters</li>" in shown and ">from 20 characters</li>" in shown
+    assert ">from 30 characters</span>" in shown and ">from 20 characters</span>" in shown
     listed = lee.get(reverse("exports:rulesets", args=["acme"])).content.decode()
     assert "Strict rules" in listed and "v2" in listed
 
