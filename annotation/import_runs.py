@@ -19,7 +19,7 @@ from annotation.import_hold import Cancelled, Hold
 from annotation.memory import settled
 from annotation.models import Import, Prompt, Response
 from annotation.readers import ReadError
-from annotation.records import Record
+from annotation.records import Record, strings
 from annotation.removal import remove
 from annotation.reports import Report
 
@@ -182,7 +182,13 @@ def _weight(records: Sequence[Record]) -> int:
             size += 1 + 2 * len(record.rankings)
         for message in record.messages:
             characters += len(message.get("content") or "")
-        characters += len(record.context)
+        characters += len(record.context) + len(record.system)
+        for answer in record.answers:
+            characters += len(answer.text)
+            if answer.metadata:
+                characters += sum(map(len, strings(answer.metadata)))
+        if record.metadata:
+            characters += sum(map(len, strings(record.metadata)))
     return max(size + characters // CHARACTERS_A_ROW, 1)
 
 

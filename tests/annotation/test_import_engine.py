@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from annotation import bulk, import_runs, importing, records
+from annotation import batches, bulk, import_runs, importing, records
 from annotation.import_hold import Cancelled, Hold, claim
-from annotation.importing import Record, add_records
+from annotation.importing import Answer, Record, add_records
 from annotation.models import Import, Prompt, Response
 from annotation.removal import remove
 from tests.annotation.factories import make_prompt
@@ -262,3 +263,24 @@ def test_a_kill_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     swept = python("-c", SWEPT)
     said = swept.stdout.split("\n")
     assert said[:3] == ["running True False", "failed False False", "6"], swept.stderr
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Record(external_id="d", answers=[Answer("x" * 100_000)]),
+        Record([{"role": "user", "content": "x" * 100_000}]),
+        Record([{"role": "user", "content": "q"}], metadata={"raw": [{"page": "x" * 100_000}]}),
+        Record([{"role": "user", "content": "q"}], system="x" * 100_000),
+    ],
+)
+def test_long_texts_wherever_they_stand_make_chunks_short(cast, monkeypatch, record) -> None:
+    """Memory is by characters: a thousand long documents do not wait for one transaction."""
+    chunks: list[int] = []
+    write = batches.Batch.write
+    monkeypatch.setattr(
+        batches.Batch, "write", lambda self, rows: chunks.append(len(rows)) or write(self, rows)
+    )
+    rows = [replace(record, external_id=f"r{n}") for n in range(100)]
+    add_records(project=cast.project, records=rows, source="test")
+    assert sum(chunks) == 100 and max(chunks) <= 85
