@@ -4,6 +4,7 @@ which holds numbers of rows and reasons, and no text: what is withdrawn later is
 import json
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,14 @@ def of(old: Snapshot, new: Snapshot) -> Comparison:
     if failed.exists() and time.time() - failed.stat().st_mtime < AGAIN:
         return Comparison(reason=failed.read_text("utf-8"))
     if old.rows + new.rows <= AT_ONCE:
-        _make(old, new)
-        return of(old, new)
-    home.mkdir(parents=True, exist_ok=True)
+        return _make(old, new)
     asked = home / "asked"
     if not asked.exists() or time.time() - asked.stat().st_mtime > AGAIN:
-        asked.touch()
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            asked.touch()
+        except OSError as error:
+            return Comparison(reason=f"Nothing can be kept of a comparison: {error}.")
         send("compare", new.pk)
     return Comparison()
 
@@ -85,22 +88,39 @@ def _home(old: Snapshot, new: Snapshot) -> Path:
     return _root(new) / f"{old.pk}-{new.pk}"
 
 
-def _make(old: Snapshot, new: Snapshot) -> None:
+def _make(old: Snapshot, new: Snapshot) -> Comparison:
+    """Compare and keep the result; where the disk refuses that, it is only given back."""
     home = _home(old, new)
-    home.mkdir(parents=True, exist_ok=True)
-    asked = home / "asked"
     try:
-        found = diff.compare(Path(old.path), Path(new.path), lambda _: asked.touch())
+        found = diff.compare(Path(old.path), Path(new.path), lambda _: _touch(home / "asked"))
     except Exception as error:  # a worker outlives whatever a comparison dies of
         log.warning("comparison failed", extra={"old": old.pk, "new": new.pk}, exc_info=error)
         reason = f"{old} and {new} could not be compared: {error}."
-        (home / "failed.txt").write_text(reason, "utf-8")
-        return
+        with suppress(OSError):
+            home.mkdir(parents=True, exist_ok=True)
+            (home / "failed.txt").write_text(reason, "utf-8")
+        return Comparison(reason=reason)
+    part = home / f"part-{uuid4().hex}.npz"  # two may make it at once, in one process, too
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        _write(part, found)
+        part.rename(home / "rows.npz")
+    except OSError as error:
+        log.warning("comparison not kept", extra={"old": old.pk, "new": new.pk}, exc_info=error)
+        part.unlink(missing_ok=True)
+    return Comparison(found)
+
+
+def _touch(asked: Path) -> None:
+    """Say that somebody is at it."""
+    with suppress(OSError):
+        asked.touch()
+
+
+def _write(path: Path, found: Diff) -> None:
     facts = {"words": found.words, "ends": found.ends, "same": found.same}
     rows = {name: getattr(found, name) for name in ("kind", "old", "new", "why")}
-    part = home / f"part-{uuid4().hex}.npz"  # two may make it at once, in one process, too
-    np.savez(part, facts=np.array(json.dumps(facts)), **rows)
-    part.rename(home / "rows.npz")
+    np.savez(path, facts=np.array(json.dumps(facts)), **rows)
 
 
 def _read(home: Path) -> Diff:

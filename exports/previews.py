@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
@@ -94,6 +95,8 @@ def compute(pk: int) -> None:
         else:
             log.warning("preview failed", extra={"dataset": pk}, exc_info=error)
             reason = f"It broke off ({type(error).__name__}: {error}); the log has more."
+            if isinstance(error, OSError | sqlite3.Error):  # the shelf's own: a full disk
+                reason = f"The files could not be written: {error}."
         # The rules that failed are kept, so that they are not tried again at every look.
         result = {"selection": dataset.selection}
         mine.update(state="failed", key="", reason=reason, result=result, computed=timezone.now())

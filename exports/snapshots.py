@@ -4,6 +4,7 @@ import hmac
 import json
 import logging
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
@@ -98,11 +99,12 @@ def freeze(snapshot: Snapshot, out: Path | None = None) -> Snapshot:
     except Exception as error:  # a worker outlives whatever a freeze dies of
         if isinstance(error, (Refused, SelectionError)):
             reason = str(error)
-        elif isinstance(error, OSError):
+        elif isinstance(error, OSError | sqlite3.Error):  # the shelf's own: a full disk
             reason = f"The files could not be written: {error}."
         else:
             reason = f"It broke off ({type(error).__name__}: {error}); the log has more."
-        log.warning("freeze failed", extra={"snapshot": snapshot.pk}, exc_info=error)
+        shown = None if isinstance(error, Refused | SelectionError) else error
+        log.warning("freeze failed", extra={"snapshot": snapshot.pk}, exc_info=shown)
         mine.update(state=State.FAILED, reason=reason, finished=timezone.now())
     snapshot.refresh_from_db()
     return snapshot

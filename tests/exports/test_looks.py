@@ -4,6 +4,7 @@ erasure touched."""
 import json
 import os
 import shutil
+import sqlite3
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -166,3 +167,16 @@ def test_what_a_killed_worker_left_goes_and_what_is_being_written_stays(dataset)
         os.utime(path, (long_ago, long_ago))
     preview, _ = looked(dataset)
     assert not dead.exists() and working.exists() and Path(preview.look).exists()
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(dataset, monkeypatch) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(looks.Facets, "put", full)
+    previews.refresh(dataset=dataset, force=True)
+    previews.compute(dataset.pk)
+    preview = Preview.objects.get(dataset=dataset)
+    assert preview.state == "failed"
+    assert preview.reason == "The files could not be written: database or disk is full."
+    assert list(looks.folder(dataset).iterdir()) == []

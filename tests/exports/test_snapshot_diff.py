@@ -255,3 +255,20 @@ def test_a_comparison_that_breaks_says_why(lee, two) -> None:
     (Path(old.path) / "provenance.parquet").write_bytes(b"no such thing")
     shown = lee.get(reverse("exports:compare", args=[new.pk, old.pk])).content.decode()
     assert "could not be compared" in shown
+
+
+def test_on_a_full_disk_it_is_made_each_time(lee, two, monkeypatch) -> None:
+    old, new = two
+
+    def full(path, **_: object) -> None:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    url = reverse("exports:compare", args=[new.pk, old.pk])
+    assert "both answers are the same" in lee.get(url).content.decode()
+    assert not list(comparisons._home(old, new).glob("*.npz")), "nothing half is kept"
+    monkeypatch.setattr(comparisons, "AT_ONCE", 10)
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: full(comparisons._home(old, new) / "x"))
+    (comparisons._home(old, new) / "asked").unlink(missing_ok=True)
+    assert "Nothing can be kept of a comparison" in lee.get(url).content.decode()

@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 import shutil
+import sqlite3
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -312,13 +313,19 @@ def test_a_freeze_that_kills_its_worker_is_given_up(sft, cast) -> None:
     assert snapshot.state == "failed" and "3 times" in snapshot.reason
 
 
-def test_a_disk_that_refuses_is_a_reason(sft, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), sqlite3.OperationalError("disk is full")],
+)
+def test_a_disk_that_refuses_is_a_reason(sft, monkeypatch, error) -> None:
     def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr(files, "write", full)
-    with pytest.raises(Refused, match="could not be written.*No space left"):
+    with pytest.raises(Refused, match="could not be written.*(No space left|disk is full)"):
         frozen(sft)
+    home = snapshots._home_of(sft.snapshots.get())
+    assert list(home.parent.iterdir()) == [], "nothing half lies there"
 
 
 def test_hash_data_depends_on_names_and_bytes(tmp_path) -> None:
