@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import Sum
 
-from annotation.models import Project, Prompt, Seat, Stage, Workspace
+from annotation.models import Import, Project, Prompt, Seat, Stage, Workspace
 from annotation.rubric import in_force
 from exports import explorer, names
 from exports.models import Dataset, Preview
@@ -14,6 +14,7 @@ Choices = list[tuple[str, str]]
 MOST = 60  # people that are offered, those with most work first
 KEYS = 12  # names of metadata
 PROMPTS = 200  # that are looked at for names of metadata where there is no look yet
+IMPORTS, FEW = 20, 10  # the newest imports, and so many prompts of each, beside them
 LANGUAGES = (
     "en",
     "de",
@@ -106,13 +107,19 @@ class Offered:
         return asked + [(f"metadata.{key}", f"“{key}” of the metadata") for key in self.keys()]
 
     def keys(self) -> list[str]:
-        """Names of metadata, from the look or from the newest prompts."""
+        """Names of metadata, from the look or from the newest prompts of each import."""
         if self.look is not None:
             named = [name for name in self.look.types if name.startswith("metadata.")]
             return [name.removeprefix("metadata.") for name in named][:KEYS]
         rows = Prompt.objects.live().filter(project__in=self.projects).order_by("-pk")
+        done = Import.objects.filter(project__in=self.projects, state=Import.State.DONE)
+        parts = [rows[:PROMPTS]]
+        parts += [rows.filter(batch=one).order_by()[:FEW] for one in done.order_by("-pk")[:IMPORTS]]
         found = (
-            key for one in rows.values_list("metadata", flat=True)[:PROMPTS] for key in one or {}
+            key
+            for part in parts
+            for one in part.values_list("metadata", flat=True)
+            for key in one or {}
         )
         return list(dict.fromkeys(found))[:KEYS]
 

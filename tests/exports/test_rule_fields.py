@@ -3,7 +3,8 @@
 import pytest
 from django.urls import reverse
 
-from exports import datasets
+from annotation.models import Import
+from exports import datasets, rule_choices
 from exports.formats import KINDS
 from exports.forms import DatasetForm
 from exports.models import Dataset
@@ -93,6 +94,18 @@ def test_what_the_last_look_met_is_offered(lee, sft, tmp_path) -> None:
     shown = lee.get(reverse("exports:dataset_edit", args=[sft.pk])).content.decode()
     assert "Swedish (sv), 3 rows" in shown and "Judge (3)" in shown
     assert "Here there are: topic." in shown
+
+
+def test_metadata_of_earlier_imports_are_offered_before_there_is_a_look(
+    lee, desk, monkeypatch
+) -> None:
+    monkeypatch.setattr(rule_choices, "PROMPTS", 1)
+    earlier = Import.objects.create(project=desk.project, filename="a.jsonl", state="done")
+    old = desk.prompt("Long ago?", metadata={"source": "web"})
+    type(old).objects.filter(pk=old.pk).update(batch=earlier)
+    desk.prompt("Now?", metadata={"topic": "billing"})
+    shown = lee.get(reverse("exports:dataset_new", args=["acme"])).content.decode()
+    assert "Here there are: topic, source." in shown
 
 
 def test_questions_of_rubrics_are_offered(lee, cast, desk) -> None:
