@@ -27,8 +27,11 @@ def parts(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def question(row: dict[str, Any]) -> str:
-    """What a model is asked: the last turn of the prompt, or the document."""
-    return str(row["text"] if "text" in row else row["prompt"][-1]["content"])
+    """What a model is asked: the whole conversation so far, as a last turn such as “Go on” says
+    nothing by itself; without the system text, which many share. Or the document."""
+    if "text" in row:
+        return str(row["text"])
+    return "\n".join(turn["content"] for turn in row["prompt"] if turn["role"] != "system")
 
 
 def apply(selection: Selection, shelf: Shelf, beat: Beat) -> dict[int, int]:

@@ -275,6 +275,17 @@ def test_training_rows_near_a_test_prompt_go(give, desk) -> None:
     assert "nearly equal to a test prompt (90 %)" not in give("sft", test=20, near_test=0)[1]
 
 
+def test_a_last_turn_alone_is_near_to_nothing(give, desk) -> None:
+    for number in range(40):
+        first = " ".join(f"{word}{number}" for word in ("north", "south", "east", "west", "by"))
+        turns = [("user", first), ("assistant", f"So {first}."), ("user", "Go on, please.")]
+        messages = [{"role": role, "content": content} for role, content in turns]
+        prompt = desk.prompt(first, messages=messages, system="Answer in one line, and be kind.")
+        desk.answer(prompt, f"More of {number}")
+    _, dropped, found = give("sft", test=20, near_test=70)
+    assert found["counts"]["test"] > 3 and not dropped
+
+
 def test_balance(give, desk, cast) -> None:
     stage = desk.stage("rank")
     for number in range(20):
