@@ -1,0 +1,122 @@
+"""What people said of the answers to a range of prompts: rankings, and answers to rubrics."""
+
+import orjson
+from django.db.models import Q
+
+from annotation.models import Import, Ranking, Submission
+from exports.columns import as_text, day_of, key_of
+from exports.ranges import HANDED_IN, Range
+from exports.work import Ranked, Rated, outside
+
+NOT_IMPORTED = "imported comparisons are not selected"
+
+
+def rankings(at: Range) -> None:
+    """The rankings in scope; of a decided item the chosen one, or the lead's own order."""
+    selection, decided = at.selection, at.decided
+    unfinished = Import.objects.exclude(state=Import.State.DONE).values("pk")
+    rankings = Ranking.objects.filter(
+        Q(submission__batch__isnull=True) | ~Q(submission__batch__in=unfinished),
+        at.here("submission__item__prompt"),
+        submission__state=HANDED_IN,
+        withdrawn__isnull=True,
+    )
+    if selection.stages is not None:
+        rankings = rankings.filter(submission__stage__in=selection.stages)
+    rows = rankings.order_by("id").values_list(
+        "submission__item_id", "submission__item__prompt_id", "submission__stage_id",
+        "submission__item__disagreement", as_text("order"), "strength", "all_bad", "submission_id",
+        "submission__user_id", "submission__rater", "submission__origin",
+        "submission__guidelines__number", "submission__review", day_of("submission__submitted"),
+    )  # fmt: skip
+    for (
+        item, prompt, stage, apart, order, strength, all_bad, submission, user, rater, origin,
+        number, review, day,
+    ) in rows.iterator():  # fmt: skip
+        if item in decided and decided[item].submission_id != submission:
+            continue
+        annotator, imported = key_of(user, rater), origin == "import"
+        out = outside(selection, annotator, day or "", review, own=not imported)
+        if imported and not selection.include_imported:
+            out = NOT_IMPORTED
+        at.rankings[prompt].append(
+            Ranked(
+                order=orjson.loads(order),
+                submission=submission,
+                annotator=annotator,
+                strength=strength,
+                guidelines=number,
+                all_bad=all_bad,
+                decided=item in decided,
+                out=out,
+                stage=stage,
+                agreement=None if apart is None else 100 - apart,
+                review=review,
+                day=day or "",
+            )
+        )
+    for decision in decided.values():
+        about = decision.item
+        if "order" in decision.content and at.has_stage(about.stage_id):
+            at.rankings[about.prompt_id].append(
+                Ranked(
+                    order=decision.content["order"],
+                    submission=None,
+                    annotator=key_of(decision.author_id, ""),
+                    strength=decision.content.get("strength"),
+                    all_bad=bool(decision.content.get("all_bad")),
+                    decided=True,
+                    stage=about.stage_id,
+                    agreement=100,
+                    day=decision.created.date().isoformat(),
+                )
+            )
+
+
+def ratings(at: Range) -> None:
+    """What was said to the rubrics: of a decided item the chosen answers, or the lead's own."""
+    selection, decided = at.selection, at.decided
+    rows = Submission.objects.live().filter(at.here("item__prompt"), state=HANDED_IN)
+    rows = rows.exclude(ratings={})
+    if selection.stages is not None:
+        rows = rows.filter(stage__in=selection.stages)
+    columns = rows.order_by("id").values_list(
+        "id", "item_id", "item__prompt_id", "stage_id", "item__disagreement", "user_id", "rater",
+        "origin", as_text("ratings"), "guidelines__number", "review", day_of("submitted"),
+    )  # fmt: skip
+    for (
+        pk, item, prompt, stage, apart, user, rater, origin, ratings, number, review, day
+    ) in columns.iterator():  # fmt: skip
+        if item in decided and decided[item].submission_id != pk:
+            continue
+        annotator = key_of(user, rater)
+        at.rated[prompt].append(
+            Rated(
+                stage=stage,
+                item=item,
+                submission=pk,
+                annotator=annotator,
+                ratings=orjson.loads(ratings),
+                guidelines=number,
+                decided=item in decided,
+                out=outside(selection, annotator, day or "", review, own=origin != "import"),
+                agreement=None if apart is None else 100 - apart,
+                review=review,
+                day=day or "",
+            )
+        )
+    for decision in decided.values():
+        about = decision.item
+        if decision.content.get("ratings") and at.has_stage(about.stage_id):
+            at.rated[about.prompt_id].append(
+                Rated(
+                    stage=about.stage_id,
+                    item=about.pk,
+                    submission=None,
+                    annotator=key_of(decision.author_id, ""),
+                    ratings=decision.content["ratings"],
+                    decided=True,
+                    agreement=100,
+                    day=decision.created.date().isoformat(),
+                )
+            )

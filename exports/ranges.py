@@ -1,0 +1,53 @@
+"""A range of a project's prompts, and where readers put what they find on them."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from django.db.models import Q
+
+from annotation.models import Adjudication, Project, Submission
+from exports.rules import Selection
+from exports.work import Answer, Ranked, Rated
+
+HANDED_IN = Submission.State.SUBMITTED.value
+
+
+@dataclass
+class Range:
+    """Prompts of one project with ids from `first` to `last`, and what was found on them."""
+
+    project: Project
+    first: int
+    last: int
+    selection: Selection
+    decided: dict[int, Adjudication] = field(default_factory=dict)
+    answers: dict[int, list[Answer]] = field(default_factory=lambda: defaultdict(list))
+    rankings: dict[int, list[Ranked]] = field(default_factory=lambda: defaultdict(list))
+    rated: dict[int, list[Rated]] = field(default_factory=lambda: defaultdict(list))
+
+    def here(self, prompt: str) -> Q:
+        """The condition on `prompt`, the path from a row to its prompt."""
+        return Q(
+            **{
+                f"{prompt}_id__gte": self.first,
+                f"{prompt}_id__lte": self.last,
+                f"{prompt}__project": self.project,
+            }
+        )
+
+    def has_stage(self, stage: int | None) -> bool:
+        return stage is None or self.selection.stages is None or stage in self.selection.stages
+
+    def decide(self) -> None:
+        """{item: the lead's decision in force}: of what was made of the item, it alone counts."""
+        rows = Adjudication.objects.filter(self.here("item__prompt"), withdrawn__isnull=True)
+        self.decided = {row.item_id: row for row in rows.select_related("item")}
+
+
+def load(text: str | None) -> Any:
+    """JSON read as text; none for null and for an empty object."""
+    if text is None or text == "{}" or text == "null":
+        return None
+    return orjson.loads(text)
