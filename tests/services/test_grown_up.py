@@ -18,6 +18,7 @@ def test_the_default_suite_passes_on_postgresql(postgres_url: str) -> None:
     """Every test of the three apps, on the other database."""
     command = [sys.executable, "-m", "pytest", "tests/annotation", "tests/exports"]
     command += ["tests/training", "-m", "not recipe and not browser and not services"]
+    command += ["--tb=short", "-rf"]  # the names last, however long what failed is
     done = subprocess.run(
         command,
         cwd=ROOT,
