@@ -33,7 +33,14 @@ from training.models import Run, RunEvent
 
 PEOPLE = ("ana", "bea", "rui", "lee", "olga")
 # A rater has a page by name: richer() has it.
-NOT_PAGES = {"healthz", "schema", "annotation:export", "annotation:rater", "exports:download"}
+NOT_PAGES = {
+    "healthz",
+    "schema",
+    "annotation:export",
+    "annotation:rater",
+    "exports:download",
+    "exports:plot",
+}
 
 
 def tell() -> None:

@@ -81,7 +81,7 @@ def test_the_whole_loop(server, log_in, tmp_path: Path) -> None:
     lee.locator("input[type=file]").set_input_files(candidates_file(tmp_path))
     lee.get_by_role("button", name="Look at it").click()
     expect(lee.get_by_text("good rows")).to_be_visible()
-    lee.locator("form[action$='/start/'] button.main").click()
+    lee.locator("#start button.main").click()
     expect(lee.get_by_role("link", name="See the prompts")).to_be_visible(timeout=60_000)
     new_stage(lee, project, "write", "Write it")
     new_stage(lee, project, "correct", "Correct it")
