@@ -20,6 +20,7 @@ from annotation.forms.imports import (
     about_initial,
 )
 from annotation.layouts import LAYOUTS
+from annotation.layouts.mapping import FIELDS
 from annotation.models import ColumnMapping, Import, Prompt
 from annotation.parsing import Preview, preview
 from annotation.prompt_page import Turn, conversation
@@ -105,7 +106,9 @@ def layout_of(import_row: Import, saved: list[ColumnMapping]) -> LayoutForm:
 
 def title(import_row: Import) -> str:
     if import_row.mapping:
-        names = {name.split(".")[0]: 0 for name in import_row.mapping}
+        # In our order: PostgreSQL keeps a JSON object's names in one of its own.
+        used = {name.split(".")[0] for name in import_row.mapping}
+        names = [name for name in (*FIELDS, "metadata") if name in used]
         return f"columns as mapped ({', '.join(names)})"
     return LAYOUTS[import_row.layout].title if import_row.layout in LAYOUTS else import_row.layout
 
