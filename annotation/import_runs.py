@@ -17,7 +17,7 @@ from annotation.errors import Refused
 from annotation.import_files import Parsed, TakeNote, drop
 from annotation.import_hold import Cancelled, Hold
 from annotation.memory import settled
-from annotation.models import Import, Prompt, Response
+from annotation.models import Import, Prompt, Response, Stage
 from annotation.readers import ReadError
 from annotation.records import Record, strings
 from annotation.removal import remove
@@ -231,8 +231,12 @@ def first_reasons(report: Report) -> str:
 
 
 def announce(import_row: Import) -> None:
-    """Tell the queue which prompts have new answers. It may be called again."""
-    for model, column in ((Prompt, "id"), (Response, "prompt_id")):
+    """Tell the queue which prompts have new answers. It may be called again.
+
+    Without a stage there is nobody to be told: one that is made from now on meets all of them."""
+    stages = Stage.objects.filter(project=import_row.project_id)
+    told = stages.exclude(state=Stage.State.IMPORTED).exists()
+    for model, column in ((Prompt, "id"), (Response, "prompt_id")) if told else ():
         last = 0
         while True:
             rows = model.objects.filter(batch=import_row, id__gt=last).order_by("id")

@@ -581,6 +581,10 @@ def test_a_failed_import_can_be_started_again(file) -> None:
 def test_stages_hear_of_new_answers(file, add, project, monkeypatch) -> None:
     told: list[int] = []
     monkeypatch.setattr(queue, "answers_arrived", lambda ids: told.extend(ids))
+    add(prompt("z", "x"))
+    assert not told, "there is no stage"
+    Stage.objects.create(project=project, kind="rank", name="Rank")
+    Prompt.objects.all().delete()
     add(prompt("a", "x"))
     add(prompt("a", "y"), prompt("b"))
     first, second = Prompt.objects.order_by("pk").values_list("pk", flat=True)
