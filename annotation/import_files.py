@@ -7,23 +7,6 @@ from django.core.files.storage import default_storage
 
 from annotation import folder_rows
 from annotation.models import Import
-from annotation.parsing import Parsed, Preview, TakeNote, guess, no_layout, opened, parsed, preview
-
-__all__ = [
-    "Parsed",
-    "Preview",
-    "TakeNote",
-    "display_name",
-    "drop",
-    "drop_files",
-    "guess",
-    "no_layout",
-    "opened",
-    "parsed",
-    "preview",
-    "store",
-    "wanted_path",
-]
 
 
 def store(import_row: Import, upload: Any) -> str:

@@ -14,10 +14,11 @@ from annotation.batch_rows import Row
 from annotation.batches import Batch
 from annotation.bulk import room_to_write
 from annotation.errors import Refused
-from annotation.import_files import Parsed, TakeNote, drop
+from annotation.import_files import drop
 from annotation.import_hold import Cancelled, Hold
 from annotation.memory import settled
 from annotation.models import Import, Prompt, Response, Stage
+from annotation.parsing import Parsed, TakeNote
 from annotation.readers import ReadError
 from annotation.records import Record, strings
 from annotation.removal import remove

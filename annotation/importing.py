@@ -17,23 +17,21 @@ from django.utils import timezone
 
 from annotation import search_index
 from annotation.errors import Refused
-from annotation.import_files import (
+from annotation.import_files import display_name, drop, store
+from annotation.import_hold import Hold, claim
+from annotation.import_runs import announce, carry_out
+from annotation.layouts import converter
+from annotation.models import Import, Project, User
+from annotation.parsing import (
     Parsed,
     Preview,
     TakeNote,
-    display_name,
-    drop,
     guess,
     no_layout,
     opened,
     parsed,
     preview,
-    store,
 )
-from annotation.import_hold import Hold, claim
-from annotation.import_runs import announce, carry_out
-from annotation.layouts import converter
-from annotation.models import Import, Project, User
 from annotation.readers.streams import size_of
 from annotation.records import Answer, RankingIn, Record, check
 from annotation.removal import has_rows, remove

@@ -15,9 +15,10 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from annotation.errors import Refused
-from annotation.import_files import display_name, no_layout
+from annotation.import_files import display_name
 from annotation.layouts import converter, recognise
 from annotation.models import User, Workspace
+from annotation.parsing import no_layout
 from annotation.readers import ReadError, open_source
 from annotation.records import Record
 from exports.models import Benchmark, Dataset
