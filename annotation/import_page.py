@@ -114,7 +114,7 @@ def title(import_row: Import) -> str:
 
 
 def start(import_row: Import, found: Preview) -> dict[str, Any]:
-    """The button that starts it: its words, and whether it skips the bad rows that were seen.
+    """The button that starts it: its words, and whether it skips the refused rows that were seen.
 
     A count only where the whole file was looked at."""
     skips = bool(found.refused) and not import_row.skip_bad

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,18 +66,30 @@ def make(folder: Path, rows: int) -> None:
         database.executescript(
             "CREATE TABLE reasons(id INTEGER PRIMARY KEY, text TEXT);"
             "CREATE TABLE rows(id INTEGER PRIMARY KEY, key BLOB, digest BLOB, split INTEGER, prompt"
-            ' INTEGER, length INTEGER, other INTEGER, reason INTEGER, "row" BLOB, provenance BLOB);'
+            " INTEGER, length INTEGER, other INTEGER, reason INTEGER, place INTEGER, size INTEGER,"
+            " told INTEGER);"
         )
         database.executemany("INSERT INTO reasons VALUES (?, ?)", enumerate(FACETS["reason"]))
         database.executemany(
-            "INSERT INTO rows VALUES (?, ?, ?, 0, ?, 60, NULL, ?, ?, ?)",
-            (_row(number, int(reasons[number - 1])) for number in range(1, rows + 1)),
+            "INSERT INTO rows VALUES (?, ?, ?, 0, ?, 60, NULL, ?, ?, ?, ?)", _rows(folder, reasons)
         )
         database.execute("CREATE INDEX rows_digest ON rows(digest)")
     database.close()
 
 
-def _row(number: int, reason: int) -> tuple[Any, ...]:
+def _rows(folder: Path, reasons: Any) -> Iterator[tuple[Any, ...]]:
+    """The lines of the table, while the texts are written beside it."""
+    place = 0
+    with (folder / "rows.texts").open("wb") as texts:
+        for number, reason in enumerate(reasons.tolist(), 1):
+            row, told = _texts(number)
+            texts.write(row + told)
+            digest = (number // 3).to_bytes(16, "big")
+            yield number, digest, digest, number, reason, place, len(row), len(told)
+            place += len(row) + len(told)
+
+
+def _texts(number: int) -> tuple[bytes, bytes]:
     said = {
         "prompt": [{"role": "user", "content": f"Question {number}, what is the answer to it?"}],
         "completion": [{"role": "assistant", "content": f"The answer is {number}. " * 4}],
@@ -87,8 +99,7 @@ def _row(number: int, reason: int) -> tuple[Any, ...]:
         "responses": [number], "submissions": [], "annotators": [f"name Rater {number % 40}"],
         "guidelines": [],
     }  # fmt: skip
-    digest = (number // 3).to_bytes(16, "big")
-    return number, digest, digest, number, reason, orjson.dumps(said), orjson.dumps(about)
+    return orjson.dumps(said), orjson.dumps(about)
 
 
 def timed(act: Callable[[], object], times: int) -> list[tuple[float, float]]:

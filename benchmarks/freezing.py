@@ -3,6 +3,7 @@
     .venv/bin/python benchmarks/freezing.py --rows 100000
     .venv/bin/python benchmarks/freezing.py --rows 1000000 --kind preference --dedup near
     .venv/bin/python benchmarks/freezing.py --database postgresql --url postgres://… --home DIR
+    .venv/bin/python benchmarks/freezing.py --rows 20000 --kind sft --peer VENV --turns 3
 
 Fills a database with texts of its own, about 600 characters a row: `sft` is a prompt and an answer
 written in a submission, `preference` a prompt, two answers and a ranking. One row in a hundred says
@@ -13,7 +14,11 @@ of its own; prints JSON, a row for each.
 included, without its start and without PostgreSQL's (`backend_cpu_s`). `peak_mib`: the process's
 largest resident set, with the interpreter, Django and pyarrow in it (`start_mib`). `dedup`: exact
 duplicates always go when a dataset is frozen; `near` has the rule `near` on as well; a download
-compares nothing. `--home DIR` keeps the database there, and a second run does not fill it again."""
+compares nothing. `--home DIR` keeps the database there, and a second run does not fill it again.
+A freeze's progress is shown on a terminal; `progress_steps` counts the per cents that its row went
+through, `longest_still_s` is the longest time for which it stood still.
+`--peer`: Label Studio, installed in that virtual environment, exports the same sft texts, in turns
+with ours (freezing_peer.py)."""
 
 import argparse
 import json
@@ -23,11 +28,13 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
 # Not this folder: its queue.py would stand in for the standard library's.
 sys.path[0] = str(ROOT)
 NEAR = 80  # per cent, of the rule
@@ -209,7 +216,31 @@ def freeze(slug: str) -> dict[str, Any]:
         gone = sum(snapshot.dropped.values())
         return {"kept": snapshot.rows, "dropped": gone, "path": snapshot.path}
 
-    return measured(act)
+    over, seen = threading.Event(), [(time.monotonic(), 0)]
+    watcher = threading.Thread(target=watch, args=(slug, dataset.pk, over, seen))
+    watcher.start()
+    found = measured(act)
+    over.set()
+    watcher.join()
+    times = [*(at for at, _ in seen), time.monotonic()]
+    still = max(after - at for at, after in zip(times, times[1:], strict=False))
+    return found | {"progress_steps": len(seen) - 1, "longest_still_s": round(still, 1)}
+
+
+def watch(slug: str, dataset: int, over: threading.Event, seen: list[tuple[float, int]]) -> None:
+    """Ask each half second how far the newest freeze is, as its page does; each change is noted."""
+    from django.db import connection
+
+    from exports.models import Snapshot
+
+    row = Snapshot.objects.filter(dataset=dataset, state="freezing").order_by("-pk")
+    while not over.wait(0.5):
+        progress = row.values_list("progress", flat=True).first()
+        if progress is not None and progress != seen[-1][1]:
+            seen.append((time.monotonic(), progress))
+            if sys.stderr.isatty():
+                print(f"{slug}: {progress} %", file=sys.stderr, end="\r")
+    connection.close()
 
 
 def download(path: str, kind: str, form: str) -> dict[str, Any]:
@@ -293,6 +324,20 @@ def measure(options: argparse.Namespace, home: Path) -> list[dict[str, Any]]:
     return found
 
 
+def in_turns(options: argparse.Namespace, home: Path) -> list[dict[str, Any]]:
+    """Ours, then the peer's, and again."""
+    found = []
+    for _ in range(options.turns):
+        found += measure(options, home)
+        if options.peer and options.format:
+            peer = [sys.executable, str(HERE / "freezing_peer.py"), options.peer, str(options.rows)]
+            said = subprocess.run(
+                [*peer, *options.format], check=True, stdout=subprocess.PIPE, text=True
+            )
+            found += json.loads(said.stdout.splitlines()[-1])
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -304,15 +349,17 @@ def main() -> None:
     parser.add_argument("--home", type=Path, help="keep the data here; a second run makes none")
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--url", help="DATABASE_URL of a PostgreSQL database; it is emptied")
+    parser.add_argument("--peer", help="a virtual environment that holds Label Studio")
+    parser.add_argument("--turns", type=int, default=1, help="how often, one after the other")
     options = parser.parse_args()
     if options.database == "postgresql" and not options.url:
         parser.error("--database postgresql needs --url postgres://user@host/a_spare_database")
     if options.home:
         options.home.mkdir(parents=True, exist_ok=True)
-        found = measure(options, options.home.resolve())
+        found = in_turns(options, options.home.resolve())
     else:
         with tempfile.TemporaryDirectory(prefix="annotune-bench-") as home:
-            found = measure(options, Path(home))
+            found = in_turns(options, Path(home))
     print(json.dumps({"benchmark": "freezing", "rows": found}))
 
 

@@ -2,8 +2,9 @@
 asked in sorting order, so that the result does not depend on the order of arrival."""
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import Any
+
+import numpy as np
 
 from exports import balance
 from exports.leaks import Leaks
@@ -12,7 +13,7 @@ from exports.rules import Selection, numbers
 from exports.shelf import Shelf, Shelved
 from exports.splits import SPLITS
 
-TRAIN, TEST = SPLITS.index("train"), SPLITS.index("test")
+TRAIN, VALIDATION, TEST = map(SPLITS.index, ("train", "validation", "test"))
 BATCH = 2_000  # rows whose texts are in memory together
 Beat = Callable[[int], None]
 
@@ -90,10 +91,10 @@ def _near(selection: Selection, shelf: Shelf, beat: Beat) -> dict[int, int]:
     near = Near(selection.near / 100)
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]
-        near.add(batch.tolist(), [parts(shelved.row) for shelved in shelf.read(batch)])
+        near.add(batch.tolist(), list(map(parts, shelf.contents(batch))))
         beat(35 * start // len(ids))
     groups = near.groups(
-        lambda asked: [parts(found.row) for found in shelf.read(asked)],
+        lambda asked: list(map(parts, shelf.contents(asked))),
         lambda done, of: beat(35 + 35 * done // max(of, 1)),
     )
     shelf.drop(sorted(groups), f"near-duplicate of another row ({selection.near} %)")
@@ -101,19 +102,31 @@ def _near(selection: Selection, shelf: Shelf, beat: Beat) -> dict[int, int]:
 
 
 def _leaks(selection: Selection, shelf: Shelf, beat: Beat) -> None:
-    """Training rows whose question is nearly that of a test row."""
-    rows = shelf.kept()
-    tests, trains = rows["id"][rows["split"] == TEST], rows["id"][rows["split"] == TRAIN]
-    if not len(tests):
+    """Training rows whose question is nearly that of a test row; where it is asked, also those near
+    a validation row, and validation rows near a test row."""
+    if not selection.near_validation:
+        _apart(TEST, (TRAIN,), selection.near_test, shelf, lambda done: beat(70 + 30 * done // 100))
         return
-    leaks = Leaks(selection.near_test / 100)
-    leaks.guard(question(shelved.row) for shelved in shelf.read(tests))
+    held = (TRAIN, VALIDATION)
+    _apart(TEST, held, selection.near_test, shelf, lambda done: beat(70 + 15 * done // 100))
+    _apart(
+        VALIDATION, (TRAIN,), selection.near_test, shelf, lambda done: beat(85 + done * 15 // 100)
+    )
+
+
+def _apart(guarded: int, others: tuple[int, ...], alike: int, shelf: Shelf, beat: Beat) -> None:
+    """Drop of the other splits what is nearly equal (per cent) to a row of the guarded one."""
+    rows = shelf.kept()
+    held, asked = rows["id"][rows["split"] == guarded], rows["id"][np.isin(rows["split"], others)]
+    if not len(held):
+        return
+    leaks = Leaks(alike / 100)
+    leaks.guard(map(question, shelf.contents(held)))
     gone: list[int] = []
-    lines = _read(shelf, trains)
-    done = 0
-    while batch := list(islice(lines, BATCH)):
-        hits = leaks.find([question(shelved.row) for _, shelved in batch])
-        gone += [pk for (pk, _), hit in zip(batch, hits, strict=True) if hit]
-        done += len(batch)
-        beat(70 + 30 * done // len(trains))
-    shelf.drop(gone, f"nearly equal to a test prompt ({selection.near_test} %)")
+    asked = np.sort(asked)
+    for start in range(0, len(asked), BATCH):
+        batch = asked[start : start + BATCH]
+        hits = leaks.find(list(map(question, shelf.contents(batch))))
+        gone += batch[hits].tolist()
+        beat(100 * start // len(asked))
+    shelf.drop(gone, f"nearly equal to a {SPLITS[guarded]} prompt ({alike} %)")

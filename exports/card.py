@@ -83,6 +83,7 @@ def render(facts: Mapping[str, Any], plots: Mapping[str, str] | None = None) -> 
         *_rows(facts),
         *_answers(facts),
         *_work(facts),
+        *_agreement(facts),
         *_licences(facts),
         *_rules(facts),
     ]
@@ -104,7 +105,7 @@ def _front(facts: Mapping[str, Any]) -> dict[str, Any]:
     matter: dict[str, Any] = {"pretty_name": facts["name"]}
     if name := licence(facts["stats"]):
         matter["license"] = name
-    if found := [code for code in facts["stats"].get("languages", {}) if code]:
+    if found := _languages(facts["stats"]):
         matter["language"] = found
     matter["size_categories"] = [next((name for top, name in _SIZES if total < top), "1M<n<10M")]
     files = [
@@ -116,6 +117,13 @@ def _front(facts: Mapping[str, Any]) -> dict[str, Any]:
     config = {"config_name": "default", "description": said, "data_files": files}
     matter["configs"] = [config]
     return matter
+
+
+def _languages(stats: Mapping[str, Any]) -> list[str]:
+    """Those of at least a per cent of the rows: of fewer, some are guessed wrong."""
+    found = stats.get("languages", {})
+    least = sum(found.values()) / 100
+    return [code for code, rows in found.items() if code and rows >= least]
 
 
 def _rows(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -148,8 +156,14 @@ def _answers(facts: Mapping[str, Any]) -> Iterator[str]:
             f"middle, {told['p95']:,} at the 95th per cent, {told['longest']:,} at most."
         )
     if found := stats.get("languages"):
-        shares = ", ".join(f"{code or 'not sure'} {_share(n, total)}" for code, n in found.items())
-        yield f"Languages: {shares}."
+        of, most = sum(found.values()), list(found.items())[:10]
+        shares = ", ".join(f"{code or 'not sure'} {_share(n, of)}" for code, n in most)
+        rest = of - sum(n for _, n in most)
+        yield (
+            f"Languages, told from the texts by py3langid: {shares}"
+            + (f", others {_share(rest, of)}" if rest else "")
+            + ("." if of == total else f" (of the {of:,} rows of the last look before it).")
+        )
     if found := stats.get("labels"):
         lines = [(label, n, _share(n, total)) for label, n in list(found.items())[:30]]
         yield "## Labels"
@@ -171,7 +185,6 @@ def _work(facts: Mapping[str, Any]) -> Iterator[str]:
         f"{many:,} annotator{'s' if many > 1 else ''}"
         + (f", from {stats['work_from']} to {stats['work_to']}" if stats.get("work_from") else "")
         + f". The most by one (`{first}`) is {_share(most, total)} of the rows."
-        + (f" Their agreement: {stats['agreement']}." if stats.get("agreement") else "")
     )
     if many > 1:
         lines = [
@@ -183,6 +196,38 @@ def _work(facts: Mapping[str, Any]) -> Iterator[str]:
     if told := stats.get("guidelines"):
         versions = ", ".join(f"{plain(name)} ({rows:,} rows)" for name, rows in told.items())
         yield f"Guideline versions in force: {versions}."
+
+
+def _agreement(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Figures of the stages that the rows come from, over all their work."""
+    if not (found := facts["stats"].get("agreement")):
+        return
+    yield "## How far annotators agree"
+    lines = [
+        (
+            f"{line['name']}: {line['question']}",
+            line["metric"],
+            "too little to say" if line["value"] is None else f"{line['value']:.2f}",
+            "" if line["low"] is None else f"{line['low']:.2f} to {line['high']:.2f}",
+            line["units"],
+            line["raters"],
+        )
+        for line in found
+        if "metric" in line
+    ]
+    if lines:
+        yield _table(
+            ("what was asked", "coefficient", "value", "95 % interval", "compared", "annotators"),
+            lines,
+        )
+        days = sorted({line["measured"] for line in found if "metric" in line})
+        yield (
+            f"Measured {' to '.join(dict.fromkeys((days[0], days[-1])))} over all work of the "
+            "stage, also where the rules leave rows out. 1 is full agreement, 0 what chance gives; "
+            "shares of equal answers are not corrected for chance."
+        )
+    if silent := [plain(line["name"]) for line in found if "metric" not in line]:
+        yield f"Never measured: {', '.join(silent)}."
 
 
 def _licences(facts: Mapping[str, Any]) -> Iterator[str]:

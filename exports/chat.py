@@ -148,25 +148,26 @@ def segments(
 
     Trained is the last turn where it is the assistant's (`every_turn`: each of the assistant's
     turns) with its end mark. A template with `{% generation %}` says itself where that lies; in
-    one without, it is what the answer adds to the text that asks for it."""
+    one without, it is what the answer adds to the text that asks for it. An earlier answer that the
+    template shows otherwise than it shows a last one (without its thoughts) is not trained: the
+    model will not be asked for it like that."""
     common: dict[str, Any] = {"tools": tools, "bos_token": bos_token, "eos_token": eos_token}
     whole = render(messages, template_text, **common)
     turns = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
     if not every_turn:
         turns = [i for i in turns if i == len(messages) - 1]
-    spans = _marked_spans(messages, template_text, whole, common)
-    if spans is not None:
-        # A turn's spans lie behind the text that asks for it.
-        if turns and not every_turn:
-            start = len(_asking(messages[:-1], template_text, whole, common))
-            spans = [(max(a, start), b) for a, b in spans if b > start]
-        spans = spans if turns else []
+    answers = [_answer(messages, turn, template_text, whole, common) for turn in turns]
+    marked = _marked_spans(messages, template_text, whole, common)
+    if marked is None:
+        spans = [span for span in answers if span[0] < span[1]]
     else:
-        spans = []
-        for turn in turns:
-            start = len(_asking(messages[:turn], template_text, whole, common))
-            done = render(messages[: turn + 1], template_text, **common)
-            spans.append((start, len(_shared(done, whole))))
+        # The marks may begin before the text that asks for the answer ends.
+        starts = [start for start, _ in answers]
+        spans = [
+            (max([a, *(start for start in starts if start < b)]), b)
+            for a, b in marked
+            if starts and b > starts[0]
+        ]
     pieces, place = [], 0
     for start, end in spans:
         pieces += [(whole[place:start], False), (whole[start:end], True)]
@@ -183,13 +184,24 @@ def _shared(text: str, whole: str) -> str:
     return text[: next((i for i, (a, b) in pairs if a != b), len(whole))]
 
 
-def _asking(
-    before: Sequence[Message], template_text: str, whole: str, common: dict[str, Any]
-) -> str:
-    """The beginning of `whole` that asks for the answer: what a model is given to continue."""
-    if not before:
-        return ""
-    return _shared(render(before, template_text, add_generation_prompt=True, **common), whole)
+def _answer(
+    messages: Sequence[Message], turn: int, template_text: str, whole: str, common: dict[str, Any]
+) -> tuple[int, int]:
+    """Where the answer that is message `turn` lies in `whole`: from the end of the text that a
+    model is given to continue. Empty where `whole` shows the answer otherwise."""
+    upto, before = messages[: turn + 1], messages[:turn]
+    done = whole if len(upto) == len(messages) else render(upto, template_text, **common)
+    start = 0
+    if before:
+        asking = render(before, template_text, add_generation_prompt=True, **common)
+        start = len(_shared(asking, done))
+    end = len(_shared(done, whole))
+    if end == len(done):
+        return start, end
+    # What ends a conversation is not what ends a turn: here the answer ends with its own text.
+    said = str(messages[turn].get("content") or "").strip()
+    last = whole.find(said, start) + len(said)
+    return (start, last) if said in whole[start:end] else (start, start)
 
 
 def _marked_spans(

@@ -3,6 +3,7 @@ which holds numbers of rows and reasons, and no text: what is withdrawn later is
 
 import json
 import logging
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from exports.models import Snapshot
 
 log = logging.getLogger("exports.comparisons")
 AT_ONCE = 50_000  # rows of both together that a page compares itself; more go to a worker
+NOT_KEPT = (
+    "The two were compared, but what came of it could not be written: make room on the disk, and "
+    "look again in two minutes."
+)
 AGAIN = 120  # seconds without a result after which a worker is asked once more
 
 
@@ -40,7 +45,7 @@ def of(old: Snapshot, new: Snapshot) -> Comparison:
         return Comparison(_read(home))
     failed = home / "failed.txt"
     if failed.exists() and time.time() - failed.stat().st_mtime < AGAIN:
-        return Comparison(reason=failed.read_text("utf-8"))
+        return Comparison(reason=failed.read_text("utf-8", "replace") or NOT_KEPT)
     if old.rows + new.rows <= AT_ONCE:
         return _make(old, new)
     asked = home / "asked"
@@ -77,7 +82,9 @@ def compare_asked(pk: int) -> None:
     for asked in sorted(_root(new).glob(f"*-{pk}/asked")):
         old = rows.filter(pk=int(asked.parent.name.partition("-")[0])).first()
         if old is not None and not (asked.parent / "rows.npz").exists():
-            _make(old, new)
+            made = _make(old, new)
+            if made.diff is not None and not (asked.parent / "rows.npz").exists():
+                _note_failure(asked.parent, NOT_KEPT)
 
 
 def _root(snapshot: Snapshot) -> Path:
@@ -96,9 +103,7 @@ def _make(old: Snapshot, new: Snapshot) -> Comparison:
     except Exception as error:  # a worker outlives whatever a comparison dies of
         log.warning("comparison failed", extra={"old": old.pk, "new": new.pk}, exc_info=error)
         reason = f"{old} and {new} could not be compared: {error}."
-        with suppress(OSError):
-            home.mkdir(parents=True, exist_ok=True)
-            (home / "failed.txt").write_text(reason, "utf-8")
+        _note_failure(home, reason)
         return Comparison(reason=reason)
     part = home / f"part-{uuid4().hex}.npz"  # two may make it at once, in one process, too
     try:
@@ -109,6 +114,19 @@ def _make(old: Snapshot, new: Snapshot) -> Comparison:
         log.warning("comparison not kept", extra={"old": old.pk, "new": new.pk}, exc_info=error)
         part.unlink(missing_ok=True)
     return Comparison(found)
+
+
+def _note_failure(home: Path, reason: str) -> None:
+    """Say that there is no result; on a full disk a file can still take another name, wordless."""
+    failed = home / "failed.txt"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        failed.write_text(reason, "utf-8")
+    except OSError:
+        with suppress(OSError):
+            if not failed.exists():
+                (home / "asked").rename(failed)
+            os.utime(failed)
 
 
 def _touch(asked: Path) -> None:

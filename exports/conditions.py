@@ -131,16 +131,27 @@ def parse_rating(text: str) -> Condition:
 
 def looked_up(metadata: Mapping[str, Any], name: str) -> Any:
     """The value under a name, or None. A name with dots is first looked for as it is, then as a
-    way into nested objects, the longest names first: {"a.b": {"c": 1}} has a.b.c."""
+    way into nested objects, the longest names first: {"a.b": {"c": 1}} has a.b.c.
+
+    Each object is asked once for each rest of the name, so it takes no longer than to read all."""
     if name in metadata:
         return metadata[name]
-    end = len(name)
-    while (end := name.rfind(".", 0, end)) > 0:
-        inner = metadata.get(name[:end])
-        if isinstance(inner, Mapping):
-            found = looked_up(inner, name[end + 1 :])
-            if found is not None:
-                return found
+    waiting: list[tuple[Mapping[str, Any], int]] = [(metadata, 0)]
+    asked: set[tuple[int, int]] = set()
+    while waiting:
+        inside, start = waiting.pop()
+        if (id(inside), start) in asked:
+            continue
+        asked.add((id(inside), start))
+        found = inside.get(name[start:])
+        if found is not None:
+            return found
+        ways = [
+            key
+            for key, value in inside.items()
+            if isinstance(value, Mapping) and name.startswith(f"{key}.", start)
+        ]
+        waiting += [(inside[key], start + len(key) + 1) for key in sorted(ways, key=len)]
     return None
 
 

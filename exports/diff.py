@@ -248,7 +248,7 @@ def _reasons(
         return why
     order = np.argsort(marks)
     ordered = marks[order]
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         wanted = ["project", "external_id", "responses", "reason"]
         for batch in file.iter_batches(batch_size=columns.BATCH, columns=wanted, use_threads=False):
             found = columns.identities(batch)

@@ -71,7 +71,7 @@ def identities(batch: pa.RecordBatch) -> Hashes:
 def provenance(directory: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     """In the order of the rows: train, validation, test. Raises OSError and pa.ArrowInvalid for
     a file that cannot be read."""
-    with pq.ParquetFile(directory / "provenance.parquet") as file:
+    with pq.ParquetFile(directory / "provenance.parquet", pre_buffer=False) as file:
         for place, batch in enumerate(file.iter_batches(BATCH, columns=columns, use_threads=False)):
             yield batch
             if place % (RELEASED // BATCH) == 0:
@@ -113,7 +113,9 @@ def data(directory: Path, columns: list[str]) -> Iterator[tuple[int, pa.RecordBa
     """Batches of the data, each with its first row's number, counted through the splits."""
     first = 0
     for split in SPLITS:
-        with pq.ParquetFile(directory / files.data_path(split), buffer_size=65536) as file:
+        with pq.ParquetFile(
+            directory / files.data_path(split), buffer_size=65536, pre_buffer=False
+        ) as file:
             for batch in file.iter_batches(batch_size=BATCH, columns=columns, use_threads=False):
                 yield first, batch
                 first += len(batch)

@@ -42,7 +42,7 @@ def _picked(path: Path, rows: list[int]) -> Iterator[tuple[int, dict[str, Any]]]
     """The rows of a file at these places; only their row groups are read."""
     if not rows:
         return
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         first = 0
         for group in range(file.num_row_groups):
             size = file.metadata.row_group(group).num_rows

@@ -19,8 +19,9 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from exports.figures import EDGES
+from exports import bars
 from exports.filters import LIMIT, Filters
+from exports.shelf import Texts, texts_of
 
 SIZE = 25  # rows a page
 GROUPS = 10  # groups a page
@@ -28,14 +29,11 @@ MEMBERS = 6  # rows that are shown of a group
 OPEN = 4  # looks that a process keeps open
 FOUND = 6  # findings that an open look remembers
 MISSING = -LIMIT - 1  # where a number is not known
-PER_CENT = (*range(0, 100, 10),)
-SPANS = (1, 7, 30, 91, 365)  # days a bar
-MOST_BARS = 32
 
 Codes = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
-READ = """SELECT rows.id, split, prompt, length, other, coalesce(reasons.text, ''), "row",
-provenance FROM rows LEFT JOIN reasons ON reasons.id = rows.reason
+READ = """SELECT rows.id, split, prompt, length, other, coalesce(reasons.text, ''), place, size,
+told FROM rows LEFT JOIN reasons ON reasons.id = rows.reason
 WHERE rows.id IN ({marks}) ORDER BY rows.id"""
 KEPT_TWIN = (
     "SELECT id FROM rows WHERE digest = (SELECT digest FROM rows WHERE id = ?) AND reason = 0"
@@ -96,14 +94,19 @@ class Look:
         self.facets = [facet for facet in facets if facet.name in there and facet.name != "group"]
         self.types = {facet.name: facet.type for facet in self.facets}
         self._terms: dict[str, tuple[Codes, list[str]]] = {}
+        self._begins: dict[str, Codes] = {}  # of lists, where each row's values begin
         self._bins: dict[str, tuple[Codes, list[int]]] = {}
         self._found: OrderedDict[tuple[tuple[str, str], ...], Found] = OrderedDict()
         self._lock = Lock()
 
     def terms(self, name: str) -> tuple[Codes, list[str]]:
-        """(each row's code, the texts that codes stand for)."""
+        """(each row's code, or those of its list one after the other, the texts that codes stand
+        for)."""
         if name not in self._terms:
             column = _one(self._table[name])
+            if pa.types.is_list(column.type):
+                self._begins[name] = column.offsets.to_numpy()
+                column = column.values
             values = ["" if value is None else value for value in column.dictionary.to_pylist()]
             codes = column.indices
             if codes.null_count:
@@ -124,7 +127,7 @@ class Look:
         if name not in self._bins:
             numbers = self.numbers(name)
             known = numbers[numbers != MISSING]
-            edges = _edges(name, self.types[name], known)
+            edges = bars.edges(name, self.types[name], known)
             codes = np.searchsorted(np.array(edges), numbers, side="right").astype(np.int32) - 1
             codes[codes < 0] = len(edges)
             self._bins[name] = codes, edges
@@ -142,7 +145,7 @@ class Look:
             found = self.kept.copy() if filters.show == "kept" else ~self.kept
         for name, wanted in filters.terms.items():
             if name != but:
-                found &= _any_of(*self.terms(name), wanted)
+                found &= self._with_any(name, wanted)
         for name, (low, high) in filters.ranges.items():
             if name != but:
                 numbers = self.numbers(name)
@@ -172,16 +175,38 @@ class Look:
                 self._found.popitem(last=False)
         return found
 
+    def _with_any(self, name: str, wanted: Iterable[str]) -> Mask:
+        """Which rows have one of the wanted values, be it one of several."""
+        found = _any_of(*self.terms(name), wanted)
+        if name in self._begins and self.rows:  # no list is empty, so each stretch is a row's
+            found = np.logical_or.reduceat(found, self._begins[name][:-1])
+        return found
+
+    def shared(self, name: str, wanted: Iterable[str]) -> int:
+        """How many kept rows have a wanted value and another one beside it."""
+        own = self._with_any(name, wanted) & self.kept
+        others = set(self.terms(name)[1]) - set(wanted)
+        return int(np.count_nonzero(own & self._with_any(name, others)))
+
     def _counts(self, filters: Filters, places: Codes) -> dict[str, list[int]]:
         found = {}
         for facet in self.facets:
             codes, values = self._coded(facet)
             if facet.name in filters.active():
-                codes = codes[self.mask(filters, but=facet.name)]
+                codes = codes[self._spread(facet.name, self.mask(filters, but=facet.name))]
+            elif len(places) < self.rows and facet.name in self._begins:
+                some = np.zeros(self.rows, dtype=np.bool_)
+                some[places] = True
+                codes = codes[self._spread(facet.name, some)]
             elif len(places) < self.rows:
                 codes = codes.take(places)
             found[facet.name] = np.bincount(codes, minlength=len(values))[: len(values)].tolist()
         return found
+
+    def _spread(self, name: str, rows: Mask) -> Mask:
+        """A mask of rows as one of the facet's codes, of which a row may have several."""
+        begins = self._begins.get(name)
+        return rows if begins is None else np.repeat(rows, np.diff(begins))
 
     def counts_of(self, name: str) -> dict[str, int]:
         """{term: rows} over all rows."""
@@ -225,12 +250,15 @@ class Look:
     def read(self, ids: Iterable[int]) -> dict[int, LookRow]:
         """The rows by id. Raises NoLook where the file is gone."""
         wanted = list(ids)
-        with closing(self._database()) as database:
+        with closing(self._database()) as database, closing(self._texts()) as texts:
             rows = database.execute(READ.format(marks=",".join("?" * len(wanted))), wanted)
             return {
-                pk: LookRow(pk, split, prompt, length, other, reason, _loaded(row), _loaded(about))
-                for pk, split, prompt, length, other, reason, row, about in rows
-            }
+                pk: LookRow(
+                    pk, split, prompt, length, other, reason,
+                    _loaded(texts.read(place, size)), _loaded(texts.read(place + size, told)),
+                )
+                for pk, split, prompt, length, other, reason, place, size, told in rows
+            }  # fmt: skip
 
     def kept_twin(self, pk: int) -> int | None:
         """The kept row that says exactly the same as this one."""
@@ -240,6 +268,12 @@ class Look:
 
     def _coded(self, facet: Facet) -> tuple[Codes, list[Any]]:
         return self.terms(facet.name) if facet.type == "terms" else self.bins(facet.name)
+
+    def _texts(self) -> Texts:
+        try:
+            return Texts(texts_of(self.folder / "rows.sqlite3"), "rb")
+        except OSError as error:
+            raise NoLook(str(error)) from error
 
     def _database(self) -> sqlite3.Connection:
         path = self.folder / "rows.sqlite3"
@@ -280,19 +314,5 @@ def _any_of(codes: Codes, values: list[str], wanted: Iterable[str]) -> Mask:
     return found
 
 
-def _edges(name: str, kind: str, known: Codes) -> list[int]:
-    """The lower edges of a histogram's bars: days by spans, shares by tens, lengths doubling."""
-    if not known.size:
-        return [0]
-    low, high = int(known.min()), int(known.max())
-    if kind == "day":
-        span = next((s for s in SPANS if (high - low) // s < MOST_BARS), SPANS[-1])
-        return list(range(low, high + 1, span))
-    if name == "agreement":
-        return list(PER_CENT)
-    edges = [edge for edge in EDGES if edge <= high]
-    return edges if low >= 0 else [low, *edges]
-
-
-def _loaded(blob: bytes | None) -> Any:
-    return None if blob is None else orjson.loads(blob)
+def _loaded(blob: bytes) -> Any:
+    return orjson.loads(blob) if blob else None

@@ -5,11 +5,42 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
+from exports.choices import ANSWER_CLASSES
 from exports.conditions import Condition, parse_metadata
 from exports.filters import Filters
 from exports.rules import FIELDS
 
 ACCEPTED = {"accepted", "fixed"}
+# Why what is chosen of a facet is no rule: a sentence each.
+SILENT = {
+    "reason": "Why rows are left out is what the rules say already; each has its line on the "
+    "dataset's page.",
+    "split": "No rule chooses rows by their split: a hash of the conversation divides them, and "
+    "the rules say only how large the shares are.",
+    "label": "No rule takes rows by their label: choose by what it comes from, which is people, "
+    "stages and metadata.",
+    "origin": "A row without an answer belongs to no class of answers.",
+    "project": "Rows always have a project.",
+    "stage": "What belongs to no stage was imported, and counts whichever stages are chosen; a "
+    "stage that is gone or has another's name is no rule either.",
+    "annotator": "What nobody known did is left out by choosing those whose work counts.",
+    "review": "Of reviews the rules know only what was accepted or fixed, and what waits.",
+    "metadata": "A name or a value with such signs, blanks or lines is nothing that a condition "
+    "could say.",
+    "agreement": "The rule is a least agreement: give the range a lower end.",
+    "other": "The bounds of a length hold for both answers: choose by the length of the answer.",
+    "prompt_length": "The bounds of a length are about the answer; none is about the prompt.",
+}
+FOREIGN = "Datasets of this kind have no rule about this."
+# Where a facet's rule is not one of all kinds.
+_RULES = {
+    "origin": ("answers",),
+    "stage": ("stages",),
+    "annotator": ("annotators",),
+    "review": ("review",),
+    "agreement": ("min_agreement",),
+    "day": ("since",),
+}
 
 
 @dataclass(frozen=True)
@@ -34,11 +65,25 @@ def offers(
     return [offer for offer in found if set(offer.values) <= set(FIELDS[kind])]
 
 
+def silent(kind: str, filters: Filters, offered: list[Offer]) -> dict[str, str]:
+    """{facet in force that could become none of the rules offered: why, in a sentence}."""
+    there = {offer.facet for offer in offered}
+    fields = set(FIELDS[kind])
+    return {
+        facet: FOREIGN
+        if not set(_RULES.get(facet, fields)) & fields
+        else SILENT[facet.partition(".")[0]]
+        for facet in sorted(filters.active() - there)
+    }
+
+
 def _terms(
     facet: str, values: list[str], stored: Mapping[str, Any], stages: Mapping[str, int]
 ) -> list[Offer]:
     known = [value for value in values if value]
-    if facet == "language" and known:
+    if facet == "language" and not known:
+        return [Offer(facet, "without", "Without those not sure", {"unsure_language": "drop"})]
+    if facet == "language":
         rules = {"languages": known, "unsure_language": "keep" if "" in values else "drop"}
         return [Offer(facet, "only", "Only these languages", rules)]
     if facet == "project" and known:
@@ -54,9 +99,22 @@ def _terms(
         ]
     if facet == "review" and known and set(values) <= ACCEPTED:
         return [Offer(facet, "only", "Only what a reviewer accepted", {"review": "accepted"})]
+    if facet == "review" and values == ["waiting"] and stored.get("review") != "accepted":
+        return [Offer(facet, "without", "Without what waits for a review", {"review": "passed"})]
+    if facet == "origin" and set(values) <= set(ANSWER_CLASSES):
+        return _origin(facet, known, stored)
     if facet.startswith("metadata."):
         return _metadata(facet, values, list(stored.get("metadata", [])))
     return []
+
+
+def _origin(facet: str, known: list[str], stored: Mapping[str, Any]) -> list[Offer]:
+    """Classes of answers; those that are left must be some."""
+    left = [one for one in stored.get("answers", []) if one not in known]
+    offers = [Offer(facet, "only", "Only these answers", {"answers": known})]
+    if left:
+        offers.append(Offer(facet, "without", "Without these answers", {"answers": left}))
+    return offers
 
 
 def _metadata(facet: str, values: list[str], there: list[str]) -> list[Offer]:

@@ -1,5 +1,6 @@
 """Numbers about a dataset: lengths, and whether the longer answer wins. Pure."""
 
+from collections.abc import Mapping
 from math import sqrt
 from typing import Any
 
@@ -8,6 +9,12 @@ import numpy as np
 Numbers = np.ndarray[Any, Any]
 # Characters. Each bar is twice as wide as the one before, as lengths of texts are.
 EDGES = (0, 25, 50, 100, 200, 400, 800, 1600, 3200, 6400, 12800)
+
+
+def most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Counts as they are read, whatever order they come in: PostgreSQL gives the names of a JSON
+    object back in one of its own."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def wilson(hits: int, total: int, z: float = 1.96) -> tuple[float, float]:

@@ -1,16 +1,18 @@
 """A snapshot's files: Parquet that is the same bytes for the same rows, and its hash."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import json
 
-from exports import formats
-from exports.shelf import Shelf, Shelved
+from exports.shelf import Line, Shelf
 from exports.splits import SPLITS
 
 ROW_GROUP = 5_000
@@ -63,45 +65,74 @@ def write(
     schema: pa.Schema,
     pseudonym: Callable[[str], str],
     beat: Callable[[int], None],
-) -> None:
+) -> "Counter[str]":
     """`data/*.parquet`, one file a split, empty ones too, and beside them `provenance.parquet` and
-    `dropped.parquet`, which says of what was left out why."""
+    `dropped.parquet`, which says of what was left out why. Returns on how many rows each annotator
+    worked, by pseudonym."""
+    people: Counter[str] = Counter()
     (directory / "data").mkdir(parents=True)
     with _open(directory / "provenance.parquet", PROVENANCE) as sources:
         written = 0
         for split in SPLITS:
             with _open(directory / data_path(split), schema) as data:
-                for first, batch in _batches(shelf.read(shelf.ids(split))):
-                    rows = [shelved.row for shelved in batch]
-                    data.write_table(formats.table(rows, schema), ROW_GROUP)
-                    lines = _sources(batch, split, first, pseudonym)
-                    sources.write_table(pa.Table.from_pydict(lines, PROVENANCE), ROW_GROUP)
+                for first, batch in _batches(shelf.lines(shelf.ids(split))):
+                    data.write_table(_columns([line.row for line in batch], schema), ROW_GROUP)
+                    told = _sources(batch, split, first, pseudonym, people)
+                    sources.write_table(told, ROW_GROUP)
                     written += len(batch)
                     beat(written)
     with _open(directory / "dropped.parquet", DROPPED) as out:
         for _, lost in _batches(shelf.dropped()):
-            columns: dict[str, list[Any]] = {
-                name: [origin[name] for _, origin in lost] for name in DROPPED.names[:-1]
-            }
-            columns["reason"] = [reason for reason, _ in lost]
-            out.write_table(pa.Table.from_pydict(columns, DROPPED), ROW_GROUP)
+            reasons = _strings([reason for reason, _ in lost])
+            known = pa.schema([field for field in DROPPED if field.name != "reason"])
+            table = _columns([line for _, line in lost], known)
+            out.write_table(table.append_column(DROPPED.field("reason"), reasons), ROW_GROUP)
+    return people
+
+
+def _columns(lines: list[bytes], schema: pa.Schema) -> pa.Table:
+    """Rows of JSON as columns, by Arrow's own reader: Python's objects would cost five times as
+    much. What the schema does not name is left out, what a row does not have is null."""
+    together = b"\n".join(lines)
+    return json.read_json(
+        pa.BufferReader(together),
+        json.ReadOptions(use_threads=False, block_size=len(together) + 1),
+        json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+    )
 
 
 def _sources(
-    batch: list[Shelved], split: str, first: int, pseudonym: Callable[[str], str]
-) -> dict[str, list[Any]]:
-    """The columns of `provenance.parquet`, for rows of a split from number `first` on."""
-    origins = [shelved.provenance for shelved in batch]
-    columns = {
-        name: [origin[name] for origin in origins]
-        for name in ("project", "external_id", "prompt", "responses", "submissions", "guidelines")
+    batch: list[Line],
+    split: str,
+    first: int,
+    pseudonym: Callable[[str], str],
+    people: "Counter[str]",
+) -> pa.Table:
+    """The lines of `provenance.parquet`, for rows of a split from number `first` on."""
+    stored = {"split", "row", "key"}
+    known = pa.schema([field for field in PROVENANCE if field.name not in stored])
+    told = _columns([line.provenance for line in batch], known).combine_chunks()
+    keys = pa.py_buffer(b"".join(line.key for line in batch))
+    numbers = np.arange(first, first + len(batch), dtype=np.int64)
+    columns = {name: told[name].chunk(0) for name in known.names} | {
+        "split": _strings([split] * len(batch)),
+        "row": pa.Array.from_buffers(pa.int64(), len(batch), [None, pa.py_buffer(numbers)]),
+        "key": pa.Array.from_buffers(pa.binary(16), len(batch), [None, keys]),
     }
-    return columns | {
-        "split": [split] * len(batch),
-        "row": list(range(first, first + len(batch))),
-        "annotators": [[pseudonym(name) for name in origin["annotators"]] for origin in origins],
-        "key": [shelved.key for shelved in batch],
-    }
+    named = columns["annotators"]
+    pseudonyms = [pseudonym(name) for name in named.values.to_pylist()]
+    people.update(pseudonyms)
+    columns["annotators"] = pa.ListArray.from_arrays(named.offsets, _strings(pseudonyms))
+    return pa.Table.from_arrays([columns[name] for name in PROVENANCE.names], schema=PROVENANCE)
+
+
+def _strings(texts: list[str]) -> pa.Array:
+    """Texts as a column, from their bytes: to take them from a list pyarrow would load pandas,
+    which is 47 MiB."""
+    encoded = [text.encode() for text in texts]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.string(), len(texts), buffers)
 
 
 T = TypeVar("T")
@@ -133,11 +164,12 @@ def hash_data(directory: Path) -> tuple[str, dict[str, str]]:
 
 
 def read_rows(directory: Path, splits: tuple[str, ...] = SPLITS) -> Iterator[dict[str, Any]]:
-    """The rows of a snapshot with their split, a batch in memory at a time."""
+    """The rows of a snapshot with their split, a batch in memory at a time. (With `pre_buffer`,
+    which is pyarrow's default, a file stays in memory as far as it was read.)"""
     for split in splits:
         path = directory / data_path(split)
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1_000):
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            for batch in file.iter_batches(batch_size=1_000, use_threads=False):
                 for row in batch.to_pylist():
                     yield {"split": split, **row}
 

@@ -13,7 +13,7 @@ from exports.shelf import Shelf
 from exports.text_rules import TextRules
 
 Beat = Callable[[int], None]
-READ = 70  # per cent of the work that is reading, where rows are compared with one another
+READ, READ_NEAR = 70, 45  # per cent of the work that is reading; where near rows are looked for
 
 
 def gather(
@@ -28,13 +28,14 @@ def gather(
     `beat` is called with the per cent that is done, often."""
     # A worker that says nothing for a minute is given up: reading what rules go by takes long, too.
     rules = TextRules(dataset.workspace, selection, lambda: beat(0))
+    read = READ_NEAR if selection.near else READ
     for chunk in select(dataset, selection, lambda: beat(0)):
         rules.apply(chunk.found)
         shelf.put(chunk.found)
         if facets is not None:
             facets.put(chunk.found)
-        beat(READ * chunk.seen // max(chunk.total, 1))
-    groups = beside.apply(selection, shelf, lambda share: beat(READ + (99 - READ) * share // 100))
+        beat(read * chunk.seen // max(chunk.total, 1))
+    groups = beside.apply(selection, shelf, lambda share: beat(read + (99 - read) * share // 100))
     if facets is not None:
         facets.finish(shelf, groups)
     return {

@@ -3,36 +3,45 @@
 import orjson
 from django.db.models import Q
 
-from annotation.models import Import, Ranking, Submission
-from exports.columns import as_text, day_of, key_of
+from annotation.models import Import, Project, Ranking, Submission
+from exports.columns import Ranged, as_text, day_of, key_of
 from exports.ranges import HANDED_IN, Range
+from exports.rules import Selection
 from exports.work import Ranked, Rated, outside
 
 NOT_IMPORTED = "imported comparisons are not selected"
 
 
-def rankings(at: Range) -> None:
-    """The rankings in scope; of a decided item the chosen one, or the lead's own order."""
-    selection, decided = at.selection, at.decided
+def ranking_rows(project: Project, selection: Selection) -> Ranged:
+    """The rankings that stand, of the chosen stages' submitted work."""
     unfinished = Import.objects.exclude(state=Import.State.DONE).values("pk")
-    rankings = Ranking.objects.filter(
+    rows = Ranking.objects.filter(
         Q(submission__batch__isnull=True) | ~Q(submission__batch__in=unfinished),
-        at.here("submission__item__prompt"),
+        submission__item__prompt__project=project,
         submission__state=HANDED_IN,
         withdrawn__isnull=True,
     )
     if selection.stages is not None:
-        rankings = rankings.filter(submission__stage__in=selection.stages)
-    rows = rankings.order_by("id").values_list(
-        "submission__item_id", "submission__item__prompt_id", "submission__stage_id",
-        "submission__item__disagreement", as_text("order"), "strength", "all_bad", "submission_id",
-        "submission__user_id", "submission__rater", "submission__origin",
-        "submission__guidelines__number", "submission__review", day_of("submission__submitted"),
+        rows = rows.filter(submission__stage__in=selection.stages)
+    return Ranged(
+        rows.order_by("id").values_list(
+            "submission__item_id", "submission__item__prompt_id", "submission__stage_id",
+            "submission__item__disagreement", as_text("order"), "strength", "all_bad",
+            "submission_id", "submission__user_id", "submission__rater", "submission__origin",
+            "submission__guidelines__number", "submission__review",
+            day_of("submission__submitted"),
+        ),
+        "submission__item__prompt_id",
     )  # fmt: skip
+
+
+def rankings(at: Range, rows: Ranged) -> None:
+    """The rankings in scope; of a decided item the chosen one, or the lead's own order."""
+    selection, decided = at.selection, at.decided
     for (
         item, prompt, stage, apart, order, strength, all_bad, submission, user, rater, origin,
         number, review, day,
-    ) in rows.iterator():  # fmt: skip
+    ) in rows.between(at.first, at.last):  # fmt: skip
         if item in decided and decided[item].submission_id != submission:
             continue
         annotator, imported = key_of(user, rater), origin == "import"
@@ -41,18 +50,18 @@ def rankings(at: Range) -> None:
             out = NOT_IMPORTED
         at.rankings[prompt].append(
             Ranked(
-                order=orjson.loads(order),
-                submission=submission,
-                annotator=annotator,
-                strength=strength,
-                guidelines=number,
-                all_bad=all_bad,
-                decided=item in decided,
-                out=out,
-                stage=stage,
-                agreement=None if apart is None else 100 - apart,
-                review=review,
-                day=day or "",
+                orjson.loads(order),
+                submission,
+                annotator,
+                strength,
+                number,
+                bool(all_bad),
+                item in decided,
+                out,
+                stage,
+                None if apart is None else 100 - apart,
+                review,
+                day or "",
             )
         )
     for decision in decided.values():
@@ -73,20 +82,28 @@ def rankings(at: Range) -> None:
             )
 
 
-def ratings(at: Range) -> None:
-    """What was said to the rubrics: of a decided item the chosen answers, or the lead's own."""
-    selection, decided = at.selection, at.decided
-    rows = Submission.objects.live().filter(at.here("item__prompt"), state=HANDED_IN)
+def rating_rows(project: Project, selection: Selection) -> Ranged:
+    """The chosen stages' submitted work with answers to a rubric."""
+    rows = Submission.objects.live().filter(item__prompt__project=project, state=HANDED_IN)
     rows = rows.exclude(ratings={})
     if selection.stages is not None:
         rows = rows.filter(stage__in=selection.stages)
-    columns = rows.order_by("id").values_list(
-        "id", "item_id", "item__prompt_id", "stage_id", "item__disagreement", "user_id", "rater",
-        "origin", as_text("ratings"), "guidelines__number", "review", day_of("submitted"),
+    return Ranged(
+        rows.order_by("id").values_list(
+            "id", "item_id", "item__prompt_id", "stage_id", "item__disagreement", "user_id",
+            "rater", "origin", as_text("ratings"), "guidelines__number", "review",
+            day_of("submitted"),
+        ),
+        "item__prompt_id",
     )  # fmt: skip
+
+
+def ratings(at: Range, rows: Ranged) -> None:
+    """What was said to the rubrics: of a decided item the chosen answers, or the lead's own."""
+    selection, decided = at.selection, at.decided
     for (
         pk, item, prompt, stage, apart, user, rater, origin, ratings, number, review, day
-    ) in columns.iterator():  # fmt: skip
+    ) in rows.between(at.first, at.last):  # fmt: skip
         if item in decided and decided[item].submission_id != pk:
             continue
         annotator = key_of(user, rater)

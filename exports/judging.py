@@ -140,6 +140,8 @@ def best_rated(
 
 def too_weak(by: Sequence[Ranked] | Sequence[Rated], selection: Selection) -> str:
     """Why people's words on one thing are not enough, or nothing. A lead's decision is."""
+    if selection.min_raters < 2 and not selection.min_agreement:
+        return ""
     if any(one.decided for one in by):
         return ""
     people = len({one.annotator for one in by})

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from annotation.text import normalise
 from exports.folding import fold, jaccard, shingles
 from exports.windows import Hashes, shingle_hashes
 
@@ -38,6 +39,7 @@ class Leaks:
             raise ValueError(f"the threshold must be above 0 and at most 1, not {threshold}")
         self.threshold = threshold
         self._texts: list[bytes] = []
+        self._equal: set[int] = set()  # of the normalised texts: of many alike not all are compared
         self._hashes: list[Hashes] = []
         self._owners: list[NDArray[np.int32]] = []
         self._index: _Index | None = None
@@ -51,6 +53,7 @@ class Leaks:
             self._hashes.append(found.hashes)
             self._owners.append((found.owners + len(self._texts)).astype(np.int32))
             self._texts += [text.encode("utf-8", "surrogatepass") for text in batch]
+            self._equal.update(hash(normalise(text)) for text in batch)
         self._index = None
 
     def find(self, prompts: Sequence[str]) -> list[bool]:
@@ -70,7 +73,7 @@ class Leaks:
         slack = _DEVIATIONS * np.sqrt(expected * (1 - self.threshold))
         slack[found.whole] = 1e-6  # nothing is left to chance, but rounding
         least = np.maximum(np.ceil(expected - slack), 1).astype(np.int64)
-        result = [False] * len(prompts)
+        result = [hash(normalise(prompt)) in self._equal for prompt in prompts]
         known = known[(hits >= least)[found.owners[known]]]
         for place, likely in index.likely(found.owners[known], found.hashes[known], least):
             result[place] = result[place] or self._equals_one(prompts[place], likely)

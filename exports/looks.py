@@ -1,14 +1,15 @@
 """A look: what a dataset's rules make of the data today, row by row, in files that its pages read.
 
-A directory of LOOK_ROOT: `rows.sqlite3` (the shelf), `facets.arrow` (a column a facet, a line a row
-in order of arrival, uncompressed: pages map it into memory) and `look.json`. The only writer of
-these directories; previews.py says which of them a dataset shows."""
+A directory of LOOK_ROOT: `rows.sqlite3` and `rows.texts` (the shelf), `facets.arrow` (a column a
+facet, a line a row in order of arrival, uncompressed: pages map it into memory; a list a row where
+rows are of several people or stages, [null] of nobody) and `look.json`. The only writer of these
+directories; previews.py says which of them a dataset shows."""
 
 import json
 import shutil
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ NUMBERS = {
     "prompt_length": "Length of the prompt",
     "agreement": "Agreement",
 }
+SEVERAL = ("stage", "annotator")  # a row counts under each of those who had a part in it
 NONE = -1
 METADATA = 12  # names of metadata that become facets, the first ones met ...
 VALUES = 500  # ... and which have no more values than this,
@@ -69,6 +71,25 @@ class _Terms:
         )
 
 
+class _Several(_Terms):
+    """The same with any number of words a row; where no row has two, it is written as the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends = array("i", [0])
+
+    def put(self, words: Iterable[str]) -> None:
+        for word in dict.fromkeys(words) or (None,):
+            self.add(word)
+        self.ends.append(len(self.codes))
+
+    def column(self) -> pa.Array:
+        codes = super().column()
+        if len(codes) == len(self.ends) - 1:
+            return codes
+        return pa.ListArray.from_arrays(pa.array(np.frombuffer(self.ends, np.int32)), codes)
+
+
 class Facets:
     """The facets of every row, kept or not, gathered as rows come."""
 
@@ -77,10 +98,12 @@ class Facets:
         self._stages = {stage.pk: f"{stage.project} / {stage}" for stage in
                         stages.select_related("project")}  # fmt: skip
         self._directory = directory
-        self._terms = {name: _Terms() for name in TERMS}
+        self._terms = {name: _Terms() for name in TERMS if name not in SEVERAL}
+        self._several = {name: _Several() for name in SEVERAL}
         self._numbers = {name: array("i") for name in (*NUMBERS, "day")}
         self._metadata: dict[str, _Terms] = {}
         self._rows = 0
+        self.languages: dict[str, int] = {}  # of the kept rows, most first, once it is finished
 
     def put(self, found: Sequence[Candidate]) -> None:
         """The candidates of a chunk, in the order in which the shelf has them."""
@@ -93,14 +116,11 @@ class Facets:
         work = found.work
         judged: list[Ranked | Rated] = [*found.rankings, *found.rated]
         done: list[Answer | Ranked | Rated] = [*judged, *found.answers]
-        stage = next((turn.stage for turn in done if turn.stage), None)
         known = [turn.agreement for turn in judged if turn.agreement is not None]
         days = [turn.day for turn in done if turn.day]
         asked = work.messages[-1].get("content") if work.messages else None
         terms = {
             "project": work.project,
-            "stage": self._stages.get(stage or 0),
-            "annotator": next((turn.annotator for turn in done if turn.annotator), None),
             "origin": found.answers[0].kind if found.answers else None,
             "language": spoken,
             "review": next((turn.review for turn in done if turn.review), None),
@@ -108,6 +128,9 @@ class Facets:
         }
         for name, word in terms.items():
             self._terms[name].add(word)
+        stages = (self._stages.get(turn.stage or 0) for turn in done)
+        self._several["stage"].put(stage for stage in stages if stage)
+        self._several["annotator"].put(turn.annotator for turn in done if turn.annotator)
         numbers = {
             "length": found.length if found.answers or found.length else NONE,
             "other": NONE if found.other is None else found.other,
@@ -135,6 +158,7 @@ class Facets:
         """Write `facets.arrow` and `look.json`. `groups`: {a near-duplicate: the row that stays}"""
         shelf.find_twins()
         reasons, splits, words = shelf.verdicts()
+        self.languages = self._count_languages(reasons == 0)
         group = np.full(self._rows, NONE, np.int32)
         for gone, stays in groups.items():
             group[gone - 1] = group[stays - 1] = stays
@@ -148,9 +172,10 @@ class Facets:
             "group": pa.array(group, pa.int32(), mask=group == NONE),
         }
         listed = [("reason", "Left out because", "terms"), ("split", "Split", "terms")]
+        terms = self._terms | self._several
         for name, title in TERMS.items():
-            if len(self._terms[name].words):
-                columns[name] = self._terms[name].column()
+            if len(terms[name].words):
+                columns[name] = terms[name].column()
                 listed.append((name, title, "terms"))
         for name, title in (NUMBERS | {"day": "Day"}).items():
             values = np.frombuffer(self._numbers[name], np.int32) if self._rows else group
@@ -171,6 +196,13 @@ class Facets:
         }
         text = json.dumps(facts, ensure_ascii=False, indent=1)
         (self._directory / "look.json").write_text(text + "\n", encoding="utf-8")
+
+    def _count_languages(self, kept: np.ndarray[Any, Any]) -> dict[str, int]:
+        column = self._terms["language"]
+        codes = np.frombuffer(column.codes, np.int32) if self._rows else np.zeros(0, np.int32)
+        counts = np.bincount(codes[kept], minlength=len(column.words)).tolist()
+        found = {word: n for word, n in zip(column.words, counts, strict=True) if n}
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _spoken(found: Candidate) -> str:

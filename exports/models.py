@@ -4,6 +4,8 @@ from django.db import models
 from django.db.models import Q
 
 from annotation.models import User, Workspace
+from exports.figures import most_first
+from exports.splits import SPLITS
 
 
 class Ruleset(models.Model):
@@ -156,3 +158,13 @@ class Snapshot(models.Model):
     def rows(self) -> int:
         """Of all splits together."""
         return sum(self.counts.values())
+
+    @property
+    def splits(self) -> list[tuple[str, int]]:
+        """(split, rows) in the order of SPLITS: PostgreSQL has one of its own for names in JSON."""
+        return [(name, self.counts[name]) for name in SPLITS if name in self.counts]
+
+    @property
+    def left_out(self) -> list[tuple[str, int]]:
+        """(reason, rows), most first."""
+        return most_first(self.dropped)

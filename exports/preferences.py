@@ -31,7 +31,7 @@ SAME = 1e-9  # sides that differ by less than this share of all votes are as hea
 Weights = Mapping[int, float]  # by Vote.by; 1 where none is named
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Vote:
     """One annotator's ranking. `strength`: how much better, 1 to 4, for two answers only."""
 
@@ -41,7 +41,7 @@ class Vote:
     all_bad: bool = False  # none of them is good enough, whatever the order
 
 
-@dataclass
+@dataclass(slots=True)
 class Pair:
     """What became of two answers: chosen over rejected, or dropped for the reason."""
 
@@ -94,6 +94,8 @@ def unify(
     if how in ("borda", "bradley_terry"):
         return _by_one_order(votes, mode, how)
     given = (weights or {}) if how in ("weighted", "best_annotator") else {}
+    if len(votes) == 1 and not given:
+        return _alone(votes[0], mode)  # most often: quicker
     heaviest = _heaviest(votes, given) if how == "best_annotator" else None
     sides: dict[tuple[int, int], list[tuple[int, int, Vote]]] = {}
     tied: dict[tuple[int, int], list[Vote]] = {}
@@ -116,6 +118,22 @@ def unify(
     ]
 
 
+def _alone(vote: Vote, mode: str) -> list[Pair]:
+    """What a single vote makes of its answers."""
+    by, strength = [vote.by], None if vote.strength is None else abs(vote.strength)
+    strengths = [] if strength is None else [(strength, 1.0)]
+    mean = None if strength is None else float(strength)
+    order = vote.order
+    if mode in MODES and len(order) == 2 and len(order[0]) == 1 == len(order[1]):
+        return [Pair(order[0][0], order[1][0], "", by, mean, 1.0, strengths)]
+    pairs = [
+        Pair(better, worse, "", [*by], mean, float(places), [*strengths])
+        for better, worse, places in comparisons(order, mode)
+    ]
+    pairs += [Pair(min(a, b), max(a, b), TIE, [*by]) for a, b in ties(order, mode)]
+    return sorted(pairs, key=lambda pair: sorted((pair.chosen, pair.rejected)))
+
+
 def _decided(
     answers: tuple[int, int],
     sides: Sequence[tuple[int, int, Vote]],
@@ -128,14 +146,6 @@ def _decided(
     by = sorted([vote.by for *_, vote in sides] + [vote.by for vote in tied])
     if not sides:
         return Pair(low, high, TIE, by)
-    if len(sides) == 1 and not weights:  # most often: quicker
-        ((sign, between, vote),) = sides
-        chosen, rejected = (low, high) if sign > 0 else (high, low)
-        pair = Pair(chosen, rejected, by=by, places=float(between))
-        if vote.strength is not None:
-            strength = abs(vote.strength)
-            pair.strength, pair.strengths = float(strength), [(strength, 1.0)]
-        return pair
     heavy = [(sign, places, vote, weights.get(vote.by, 1.0)) for sign, places, vote in sides]
     every = fsum(weight for *_, weight in heavy)
     if every <= 0:

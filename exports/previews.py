@@ -15,13 +15,13 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from annotation.memory import settled
-from annotation.models import Erasure
-from exports import looks
+from annotation.models import Erasure, Project
+from exports import looks, raters
 from exports.dispatch import send
 from exports.gathering import gather
 from exports.looks import Facets
 from exports.models import Dataset, Preview
-from exports.selection import SelectionError, data_version, read
+from exports.selection import Selection, SelectionError, data_version, read
 from exports.shelf import Shelf
 from exports.splits import SPLITS
 
@@ -29,6 +29,7 @@ log = logging.getLogger("exports.previews")
 FRESH = timedelta(seconds=20)  # so long a look is not repeated, unless asked for
 STALE = timedelta(seconds=60)  # a look without a word for so long is dead, and asked for again
 SAMPLES = 5
+PEOPLE = 200  # annotators whose weights are kept
 BUSY = ("queued", "running")
 
 
@@ -73,8 +74,12 @@ def compute(pk: int) -> None:
         try:
             with Shelf(work / "rows.sqlite3") as shelf, settled():
                 facets = Facets(dataset, work)
-                result = gather(dataset, selection, shelf, _heart(mine), facets)
+                heart = _heart(mine)
+                result = gather(dataset, selection, shelf, heart, facets)
                 result["samples"] = _samples(shelf)
+                result["languages"] = facets.languages
+                if raters.sources(selection):
+                    result["weights"] = _weights(dataset, selection, lambda: heart(99))
             # What was erased since we began may stand in it.
             if Erasure.objects.filter(workspace=dataset.workspace, created__gte=since).exists():
                 mine.update(state="queued", key="")
@@ -105,7 +110,9 @@ def compute(pk: int) -> None:
 def is_there(preview: Preview) -> bool:
     """Whether the files of its look are where they were written: they may be deleted at any time,
     and are made anew."""
-    return bool(preview.look) and (Path(preview.look) / "look.json").is_file()
+    # Without texts it is a look of an older version, which kept them in its table.
+    files = ("look.json", "rows.texts")
+    return bool(preview.look) and all((Path(preview.look) / name).is_file() for name in files)
 
 
 def _heart(mine: QuerySet[Preview]) -> Callable[[int], None]:
@@ -119,6 +126,14 @@ def _heart(mine: QuerySet[Preview]) -> Callable[[int], None]:
             mine.update(started=timezone.now(), progress=share)
 
     return beat
+
+
+def _weights(
+    dataset: Dataset, selection: Selection, alive: Callable[[], None]
+) -> list[tuple[str, float, str]]:
+    """What the words of the heaviest annotators weigh, and why."""
+    here = Project.objects.filter(workspace=dataset.workspace, slug__in=selection.projects)
+    return raters.explain(selection, here, alive)[:PEOPLE]
 
 
 def _samples(shelf: Shelf) -> list[dict[str, object]]:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from django.db.models import Q
 
 from annotation.models import Adjudication, Project, Submission
 from exports.rules import Selection
@@ -27,22 +26,17 @@ class Range:
     rankings: dict[int, list[Ranked]] = field(default_factory=lambda: defaultdict(list))
     rated: dict[int, list[Rated]] = field(default_factory=lambda: defaultdict(list))
 
-    def here(self, prompt: str) -> Q:
-        """The condition on `prompt`, the path from a row to its prompt."""
-        return Q(
-            **{
-                f"{prompt}_id__gte": self.first,
-                f"{prompt}_id__lte": self.last,
-                f"{prompt}__project": self.project,
-            }
-        )
-
     def has_stage(self, stage: int | None) -> bool:
         return stage is None or self.selection.stages is None or stage in self.selection.stages
 
     def decide(self) -> None:
         """{item: the lead's decision in force}: of what was made of the item, it alone counts."""
-        rows = Adjudication.objects.filter(self.here("item__prompt"), withdrawn__isnull=True)
+        rows = Adjudication.objects.filter(
+            item__prompt_id__gte=self.first,
+            item__prompt_id__lte=self.last,
+            item__prompt__project=self.project,
+            withdrawn__isnull=True,
+        )
         self.decided = {row.item_id: row for row in rows.select_related("item")}
 
 

@@ -56,9 +56,11 @@ def reliability(selection: Selection, projects: Iterable[Project]) -> dict[str, 
     return measure(selection, projects).weights()
 
 
-def explain(selection: Selection, projects: Iterable[Project]) -> list[tuple[str, float, str]]:
+def explain(
+    selection: Selection, projects: Iterable[Project], alive: Callable[[], None] = lambda: None
+) -> list[tuple[str, float, str]]:
     """(annotator, what their word weighs, why in words), the heaviest first."""
-    measured = measure(selection, projects)
+    measured = measure(selection, projects, alive)
     weights = measured.weights()
     return [
         (who, weights[who], measured.explain(who))

@@ -4,31 +4,44 @@ Only columns are read, JSON as text: objects of the ORM would cost five times as
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
-from annotation.models import Project, Prompt, Response, Submission
+from annotation.models import Project, Prompt, Response
 from exports import judgements
-from exports.columns import as_text, day_of, key_of
+from exports.columns import Ranged, as_text, day_of, key_of
 from exports.ranges import HANDED_IN, Range, load
 from exports.rules import Selection
 from exports.work import Answer, Work, outside
 
-CHUNK = 1_000  # prompts
+CHUNK = 2_000  # prompts
 
 
 def works(project: Project, selection: Selection, wanted: "Wanted") -> Iterator[list[Work]]:
     """The project's prompts in order of their ids, CHUNK at a time."""
-    last = 0
-    prompts = Prompt.objects.live().filter(project=project).order_by("id")
-    columns = prompts.values_list(
-        "id", "external_id", as_text("messages"), "root_key", "system", "context", as_text("tools"),
-        as_text("metadata"), "retired",
+    live = Prompt.objects.live().filter(project=project).order_by("id")
+    columns = Ranged(
+        live.values_list(
+            "id", "external_id", as_text("messages"), "root_key", "system", "context",
+            as_text("tools"), as_text("metadata"), as_text("retired"), "batch_id",
+        ),
+        "id",
     )  # fmt: skip
-    while rows := list(columns.filter(id__gt=last)[:CHUNK]):
-        last = rows[-1][0]
-        found = [
+    answers = _answer_rows(project)
+    rankings = judgements.ranking_rows(project, selection)
+    ratings = judgements.rating_rows(project, selection)
+    last = 0
+    while ids := list(live.filter(id__gt=last).values_list("id", flat=True)[:CHUNK]):
+        last = ids[-1]
+        at = Range(project, ids[0], last, selection)
+        if wanted.answers:
+            at.decide()
+            _answers(at, answers)
+        if wanted.rankings:
+            judgements.rankings(at, rankings)
+        if wanted.ratings:
+            judgements.ratings(at, ratings)
+        yield [
             Work(
                 project.slug,
                 project.uuid,
@@ -41,24 +54,16 @@ def works(project: Project, selection: Selection, wanted: "Wanted") -> Iterator[
                 load(tools),
                 retired is not None,
                 load(metadata) or {},
+                at.answers.get(pk) or [],
+                at.rankings.get(pk) or [],
+                at.rated.get(pk) or [],
+                batch,
             )
             for (
-                pk, external_id, messages, root_key, system, context, tools, metadata, retired
-            ) in rows
+                pk, external_id, messages, root_key, system, context, tools, metadata, retired,
+                batch,
+            ) in columns.between(ids[0], last)
         ]  # fmt: skip
-        at = Range(project, rows[0][0], last, selection)
-        if wanted.answers:
-            at.decide()
-            _answers(at)
-        if wanted.rankings:
-            judgements.rankings(at)
-        if wanted.ratings:
-            judgements.ratings(at)
-        for work in found:
-            work.answers = at.answers[work.id]
-            work.rankings = at.rankings[work.id]
-            work.rated = at.rated[work.id]
-        yield found
 
 
 @dataclass(frozen=True)
@@ -79,83 +84,56 @@ class Wanted:
         )
 
 
-def _answers(at: Range) -> None:
-    """The live responses; in scope are those of the chosen stages' submitted work and, since they
-    belong to no stage, those that came without a submission. A lead's own text belongs to the stage
-    of the item that it decides."""
+def _answer_rows(project: Project) -> Ranged:
+    """The live responses, each with the submission that it hangs on."""
+    rows = Response.objects.live().filter(prompt__project=project, withdrawn__isnull=True)
+    return Ranged(
+        rows.order_by("id").values_list(
+            "prompt_id", "id", "text", "origin", "corrects_id", "author_id", as_text("metadata"),
+            day_of("created"), "batch_id", "submission_id", "submission__state",
+            "submission__stage_id", "submission__item_id", "submission__user_id",
+            "submission__rater", "submission__guidelines__number",
+            as_text("submission__messages"), "submission__system", "submission__context",
+            "submission__review", day_of("submission__submitted"),
+        ),
+        "prompt_id",
+    )  # fmt: skip
+
+
+def _answers(at: Range, rows: Ranged) -> None:
+    """In scope are the responses of the chosen stages' submitted work and, since they belong to no
+    stage, those that came without a submission. A lead's own text belongs to the stage of the item
+    that it decides."""
     selection, decided = at.selection, at.decided
     own = {row.response_id: row.item.stage_id for row in decided.values() if row.response_id}
-    rows = (
-        Response.objects.live()
-        .filter(at.here("prompt"), withdrawn__isnull=True)
-        .order_by("id")
-        .values_list(
-            "prompt_id", "id", "text", "origin", "corrects_id", "author_id", as_text("metadata"),
-            day_of("created"), "submission_id",
-        )
-    )  # fmt: skip
-    turns = _turns(at)
-    for prompt, pk, text, origin, corrects, author, metadata, day, submission in rows.iterator():
-        if submission is None:
-            turn = _NO_TURN
-        else:
-            turn = turns.get(submission, _UNKNOWN)
-            day = turn.day or day
-        stage = own.get(pk, turn.stage)
-        decision = decided.get(turn.item)
-        annotator = key_of(turn.user or author, turn.rater)
+    for (
+        prompt, pk, text, origin, corrects, author, metadata, day, batch, submission, state, stage,
+        item, user, rater, number, messages, system, context, review, handed_in,
+    ) in rows.between(at.first, at.last):  # fmt: skip
+        if own:
+            stage = own.get(pk, stage)
+        decision = decided.get(item) if decided else None
+        annotator = key_of(user or author, rater or "")
+        day, review = handed_in or day, review or ""
         at.answers[prompt].append(
             Answer(
-                id=pk,
-                text=text,
-                origin=origin,
-                corrects=corrects,
-                submission=submission,
-                annotator=annotator,
-                guidelines=turn.guidelines,
-                messages=turn.messages,
-                system=turn.system,
-                context=turn.context,
-                passed_over=decision is not None and decision.submission_id != submission,
-                out=outside(selection, annotator, day, turn.review, own=submission is not None),
-                in_scope=turn.handed_in and at.has_stage(stage),
-                metadata=load(metadata) or {},
-                stage=stage,
-                review=turn.review,
-                day=day,
+                pk,
+                text,
+                origin,
+                corrects,
+                submission,
+                annotator,
+                number,
+                load(messages),
+                system,
+                context,
+                decision is not None and decision.submission_id != submission,
+                outside(selection, annotator, day, review, submission is not None),
+                (submission is None or state == HANDED_IN) and at.has_stage(stage),
+                load(metadata) or {},
+                stage,
+                review,
+                day,
+                batch,
             )
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """The submission that an answer comes from."""
-
-    handed_in: bool
-    stage: int | None = None
-    item: int = 0
-    user: int | None = None
-    rater: str = ""
-    guidelines: int | None = None
-    messages: Any = None
-    system: str | None = None
-    context: str | None = None
-    review: str = ""
-    day: str = ""
-
-
-_NO_TURN, _UNKNOWN = _Turn(True), _Turn(False)
-
-
-def _turns(at: Range) -> dict[int, _Turn]:
-    """{submission: its turn}, of those that an answer hangs on."""
-    rows = Submission.objects.filter(at.here("item__prompt"), responses__isnull=False)
-    return {
-        pk: _Turn(state == HANDED_IN, stage, item, user, rater, number, load(messages),
-                  system, context, review, day or "")
-        for pk, state, stage, item, user, rater, number, messages, system, context, review, day
-        in rows.values_list(
-            "id", "state", "stage_id", "item_id", "user_id", "rater", "guidelines__number",
-            as_text("messages"), "system", "context", "review", day_of("submitted"),
-        ).iterator()
-    }  # fmt: skip

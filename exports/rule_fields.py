@@ -20,8 +20,8 @@ GROUPS: list[tuple[str, tuple[str, ...]]] = [
     ("Several people's words", ("votes", "rating_by", "label_by")),
     ("Texts", ("min_length", "max_length", "languages", "unsure_language", "boilerplate")),
     ("Personal data", ("personal", "personal_kinds")),
-    ("Beside the other rows", ("near", "near_test", "not_in", "not_in_words", "max_per_prompt",
-                               "max_annotator", "max_longer")),
+    ("Beside the other rows", ("near", "near_test", "near_validation", "not_in", "not_in_words",
+                               "max_per_prompt", "max_annotator", "max_longer")),
     ("Shape and splits", ("prompt_template", "test", "validation")),
 ]  # fmt: skip
 # What a group's line says while nothing of it is set.
@@ -78,6 +78,8 @@ HELP = {
     "one. Exact duplicates are left out always.",
     "near_test": "0: off. A training row whose prompt is this near to a test prompt is left out, "
     "so that the test stays a test.",
+    "near_validation": "Training rows near a validation prompt are left out as well, so that "
+    "validation does not choose what was learnt by heart; and validation rows near a test prompt.",
     "not_in": "A row that shares a run of words with one of these is left out.",
     "not_in_words": "5 to 50; 13 is what the field uses.",
     "max_per_prompt": "0: any.",
@@ -92,7 +94,7 @@ LINES = ("weights", "metadata", "ratings", "good", "margin_table")
 TICKS = ("projects", "stages", "annotators", "without_annotators", "languages", "not_in")
 ASKED = ("best_rated", "question")  # chosen from the questions that there are
 BOOLEANS = ("best_ranked", "include_imported", "corrections_as_pairs", "edited_prompts",
-            "boilerplate")  # fmt: skip
+            "boilerplate", "near_validation")  # fmt: skip
 EXAMPLES = {
     "weights": "support-desk=2\nscience-tutor=1",
     "metadata": "topic=billing\nscore>=3",

@@ -49,6 +49,7 @@ TITLES = {
     "personal_kinds": "What counts as personal",
     "near": "Near-duplicates, alike by per cent",
     "near_test": "Too near to a test prompt, alike by per cent",
+    "near_validation": "The same beside validation prompts",
     "not_in": "Keep apart from",
     "not_in_words": "Words in a row that count as shared",
     "max_per_prompt": "Most rows of one prompt",
@@ -86,6 +87,7 @@ REASONS: dict[str, tuple[str, ...]] = {
     "personal": ("holds personal data",),
     "near": ("near-duplicate of",),
     "near_test": ("nearly equal to a test prompt",),
+    "near_validation": ("nearly equal to a validation prompt",),
     "not_in": ("shares ",),
     "max_per_prompt": ("more than {n} rows of the prompt",),
     "max_annotator": ("more than {n} % by one annotator",),
@@ -232,6 +234,8 @@ def sentences(kind: str, stored: Mapping[str, Any]) -> dict[str, str]:
         )
     put("near", "no near-duplicates ({0} %)")
     put("near_test", "none too near to a test prompt ({0} %)")
+    if rules.get("near_test"):
+        put("near_validation", "nor to a validation prompt")
     put("not_in", "apart from {0}")
     put("max_per_prompt", "at most {0} of a prompt")
     put("max_annotator", "at most {0} % by one annotator")

@@ -65,6 +65,7 @@ class Selection:
     # Which rows beside the others
     near: int = 0
     near_test: int = 70
+    near_validation: bool = False
     not_in: tuple[str, ...] = ()
     not_in_words: int = 13
     max_per_prompt: int = 0
@@ -80,8 +81,8 @@ class Selection:
 OWN = ("projects", "weights", "stages", "annotators", "without_annotators", "not_in")
 _ALL = (
     "projects", "weights", "metadata", "min_length", "max_length", "languages", "unsure_language",
-    "boilerplate", "personal", "personal_kinds", "near", "near_test", "not_in", "not_in_words",
-    "test", "validation",
+    "boilerplate", "personal", "personal_kinds", "near", "near_test", "near_validation", "not_in",
+    "not_in_words", "test", "validation",
 )  # fmt: skip
 _WORK = ("stages", "annotators", "without_annotators", "since", "until", "max_annotator")
 _JUDGED = ("review", "min_agreement", "min_raters")

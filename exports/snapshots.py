@@ -22,7 +22,7 @@ from django.utils import timezone
 from annotation.errors import Refused
 from annotation.memory import settled
 from annotation.models import User
-from exports import card, files, formats, origins, plots
+from exports import card, files, formats, manifest, origins, plots, told
 from exports.dispatch import send
 from exports.gathering import gather
 from exports.models import Dataset, Snapshot
@@ -94,7 +94,8 @@ def freeze(snapshot: Snapshot, out: Path | None = None) -> Snapshot:
     # One that was given up for dead and wakes up again writes nothing over its successor.
     mine = rows.filter(state=State.FREEZING, stats__attempts=attempts)
     try:
-        done = _freeze(snapshot, out or _home_of(snapshot), mine)
+        with settled():
+            done = _freeze(snapshot, out or _home_of(snapshot), mine)
         mine.update(**done, state=State.READY, reason="", progress=100, finished=timezone.now())
     except Exception as error:  # a worker outlives whatever a freeze dies of
         if isinstance(error, (Refused, SelectionError)):
@@ -133,21 +134,23 @@ def _freeze(snapshot: Snapshot, target: Path, mine: "QuerySet[Snapshot]") -> dic
         directory = work / "snapshot"
         directory.mkdir()
         with Shelf(work / "rows.sqlite3") as shelf:
-            with settled():
-                found = gather(dataset_then, selection, shelf, lambda done: beat(done * 7 // 10))
+            found = gather(dataset_then, selection, shelf, lambda done: beat(done * 7 // 10))
+            pyarrow.default_memory_pool().release_unused()  # what sorting took, by malloc_trim
             counts, dropped = found.pop("counts"), found.pop("dropped")
             _refuse_empty(counts, dropped)
             schema = formats.schema(dataset.kind, margin=selection.margin != "none")
             total = sum(counts.values())
-            files.write(
+            people = files.write(
                 directory,
                 shelf,
                 schema,
                 pseudonym,
                 lambda rows: beat(70 + 29 * rows // total),
             )
+            found |= origins.describe(shelf.sources(), people)
         sha256, hashes = files.hash_data(directory)
-        found |= origins.describe(directory) | {"labels": origins.labels(directory)}
+        found["labels"] = origins.labels(directory)
+        found |= told.describe(dataset, snapshot.selection)
         facts = {
             "name": dataset.name,
             "kind": dataset.kind,
@@ -172,6 +175,7 @@ def _freeze(snapshot: Snapshot, target: Path, mine: "QuerySet[Snapshot]") -> dic
             f"{plots.FOLDER}/{each.file}": each.title for each in plots.write(directory, facts)
         }
         (directory / "README.md").write_text(card.render(facts, shown), encoding="utf-8")
+        found["manifest"] = manifest.write(directory, hashes | facts["beside"])
         _still(mine, progress=99)
         if target.exists() and target.is_dir() and not any(target.iterdir()):
             target.rmdir()

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from annotation.text import root_key
-from exports import diff, diff_columns, files, formats
+from exports import diff, diff_columns, files, formats, manifest
 from exports.gathering import gather
 from exports.models import Dataset, Snapshot
 from exports.selection import SelectionError, read
@@ -34,9 +34,12 @@ class Derived:
     reason: str = ""
 
 
-def check_files(directory: Path, sha256: str = "", beat: Beat = lambda *_: None) -> list[str]:
+def check_files(
+    directory: Path, sha256: str = "", beat: Beat = lambda *_: None, sealed: str = ""
+) -> list[str]:
     """What is wrong with the files, in words; nothing where they are as they were frozen.
-    `sha256`: what the snapshot's row says, where there is one."""
+    `sha256`, `sealed`: what the snapshot's row says of the data and of the manifest, where there is
+    one."""
     path = directory / "snapshot.json"
     try:
         facts = json.loads(path.read_text("utf-8"))
@@ -55,6 +58,7 @@ def check_files(directory: Path, sha256: str = "", beat: Beat = lambda *_: None)
             wrong.append(f"{name} is missing.")
         elif (now := files.hash_file(directory / name)) != due:
             wrong.append(f"{name} has changed: its sha256 is {now}, not {due}.")
+    wrong += manifest.check(directory, hashes | beside, sealed)
     there = {found.relative_to(directory).as_posix() for found in (directory / "data").glob("*")}
     wrong += [f"{name} was not frozen with it." for name in sorted(there - set(hashes))]
     if not wrong and files.hash_data(directory)[0] != said:

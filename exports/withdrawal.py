@@ -55,7 +55,7 @@ def rows_of(snapshot: Snapshot, erasure: Erasure) -> int | None:
     )
     try:
         held = 0
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             for batch in file.iter_batches(columns=["prompt", "responses", "submissions"]):
                 hit = pc.is_in(batch["prompt"], value_set=prompts)
                 for column, ids in (("responses", responses), ("submissions", submissions)):

@@ -15,7 +15,7 @@ OTHER_CHOSEN = "another answer was chosen"  # by the lead, who decided the item
 OTHER_SPLIT = "the corrected prompt belongs to another split"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """A live response. `messages`, `system`, `context`: the correction's own, where it has them.
     `out`: why the work that it comes from does not count here, or nothing."""
@@ -37,6 +37,7 @@ class Answer:
     stage: int | None = None
     review: str = ""
     day: str = ""  # of the work, as 2026-11-21
+    batch: int | None = None  # the import that it came with
 
     @property
     def kind(self) -> str:
@@ -46,7 +47,7 @@ class Answer:
         return {"human": "written"}.get(self.origin, self.origin)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ranked:
     """A ranking in scope. `out`: why it does not count here, or nothing. `agreement`: of the
     item's annotators, 0 to 100; none where fewer than two did it."""
@@ -65,7 +66,7 @@ class Ranked:
     day: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rated:
     """A submission's answers to its stage's rubric: {question: value} about the prompt,
     {question: {response id as text: value}} about each answer."""
@@ -101,6 +102,7 @@ class Work:
     answers: list[Answer] = field(default_factory=list)
     rankings: list[Ranked] = field(default_factory=list)
     rated: list[Rated] = field(default_factory=list)
+    batch: int | None = None  # the import that it came with
 
 
 @dataclass(slots=True)
@@ -195,9 +197,13 @@ def prompt_of(work: Work, selection: Selection, answer: Answer | None) -> list[f
 
 
 def root_of(work: Work) -> str:
-    """What holds a conversation together in one split. A document has no turns and goes by its id,
-    which without one of its own is a hash of its text."""
-    return work.root_key if work.messages else digest(work.external_id)
+    """What holds a conversation together in one split. A document has no turns and goes by its
+    text, so that an equal one stands on the same side whatever its id; of several texts, of which
+    documents have but one, by the one that sorts first."""
+    if work.messages:
+        return work.root_key
+    texts = (a.text for a in work.answers if a.origin == "imported" and a.corrects is None)
+    return min((root_key([], text) for text in texts), default=digest(work.external_id))
 
 
 def place(found: Candidate, selection: Selection, salt: str, answer: Answer | None) -> None:

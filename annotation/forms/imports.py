@@ -181,7 +181,7 @@ class SkipForm(AboutForm):
     """Beside the button that starts it."""
 
     skip_bad = forms.BooleanField(
-        label="Skip bad rows", required=False, help_text="Otherwise one stops the whole import."
+        label="Skip refused rows", required=False, help_text="Otherwise one stops the whole import."
     )
 
 

@@ -24,15 +24,16 @@ from exports import (
     rulesets,
     samples,
     snapshots,
+    told,
 )
 from exports import datasets as acts
+from exports.figures import most_first
 from exports.formats import KINDS
 from exports.forms import DatasetForm
 from exports.models import Dataset, Preview, Snapshot
 from exports.rules import SelectionError, parse
-from exports.selection import read
 
-PEOPLE = 200  # annotators whose weights are shown
+LANGUAGES = 6  # the commonest
 
 
 def _fetch(request: HttpRequest, pk: int) -> Dataset:
@@ -112,6 +113,7 @@ def dataset(request: HttpRequest, pk: int) -> HttpResponse:
         "about": KINDS[found.kind][0],
         "newer": rulesets.newer(found),
         "by_weight": _by_weight(found),
+        "agreement": _agreement(found),
         **_figures(request, found, previews.refresh(dataset=found)),
         **_versions(found),
     }
@@ -130,21 +132,23 @@ def figures(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def weights(request: HttpRequest, pk: int) -> HttpResponse:
-    """What each annotator's word weighs in the dataset and why, as a fragment: measured now."""
+    """What each annotator's word weighs in the dataset and why, as a fragment that asks again until
+    a look has measured it."""
     found = _fetch(request, pk)
-    context: dict[str, Any] = {}
-    try:
-        selection = read(found)
-    except SelectionError as error:
-        context["reason"] = str(error)
-    else:
-        here = Project.objects.filter(workspace=found.workspace, slug__in=selection.projects)
-        told = raters.explain(selection, here)[:PEOPLE]
-        known = names.people(who for who, _, _ in told)
+    preview = previews.refresh(dataset=found)
+    told = preview.result.get("weights")
+    known = told is not None and preview.result.get("selection") == found.selection
+    if not known and preview.state == "done":  # a look from before weights were kept
+        preview = previews.refresh(dataset=found, force=True)
+    context: dict[str, Any] = {"dataset": found, "busy": not known}
+    if known:
+        people = names.people(who for who, _, _ in told)
         # The sentence begins with the weight, which has a column of its own here.
         context["told"] = [
-            (known.get(who, who), weight, why.partition(": ")[2]) for who, weight, why in told
+            (people.get(who, who), weight, why.partition(": ")[2]) for who, weight, why in told
         ]
+    elif preview.state == "failed":
+        context |= {"busy": False, "reason": preview.reason}
     return render(request, "exports/_weights.html", context)
 
 
@@ -224,6 +228,14 @@ def _by_weight(dataset: Dataset) -> bool:
         return False
 
 
+def _agreement(dataset: Dataset) -> list[dict[str, Any]]:
+    """How far annotators agree on what its rows are made of."""
+    try:
+        return told.agreement(dataset, parse(dataset.kind, dataset.selection))
+    except SelectionError:  # its page says so elsewhere
+        return []
+
+
 def _figures(request: HttpRequest, dataset: Dataset, preview: Preview) -> dict[str, Any]:
     """The last look: shown with its age, also while a new one is under way."""
     template = request.GET.get("template", "chatml")
@@ -244,7 +256,7 @@ def _figures(request: HttpRequest, dataset: Dataset, preview: Preview) -> dict[s
     if result:
         context["reasons"] = [
             (reason, count, urlencode({"show": "dropped", "reason": reason}))
-            for reason, count in result["dropped"].items()
+            for reason, count in most_first(result["dropped"])
         ]
         for rule in context["rules"]:
             context.setdefault("left_by", []).append(
@@ -253,6 +265,12 @@ def _figures(request: HttpRequest, dataset: Dataset, preview: Preview) -> dict[s
         context["kept"] = sum(result["counts"].values())
         context["left_out"] = sum(result["dropped"].values())
         context["chart"] = charts.histogram(result["lengths"])
+        spoken = most_first(result.get("languages", {}))
+        context["languages"] = [
+            (names.language(code) if code else "not sure", count, urlencode({"language": code}))
+            for code, count in spoken[:LANGUAGES]
+        ]
+        context["languages_more"] = max(0, len(spoken) - LANGUAGES)
     if rows:
         sample = rows[place]
         context |= {

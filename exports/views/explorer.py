@@ -17,6 +17,7 @@ from exports import datasets as acts
 from exports import explorer, explorer_page, facet_rules, names, previews, rule_words
 from exports.explorer import Look, NoLook
 from exports.filters import SHOWS, Filters
+from exports.looks import SEVERAL
 from exports.models import Dataset, Preview
 from exports.rules import SelectionError
 
@@ -74,7 +75,8 @@ def _found(request: HttpRequest, dataset: Dataset, look: Look) -> dict[str, Any]
     number = _page(request)
     known = look.terms("annotator")[1] if "annotator" in look.types else []
     named = names.of(dataset.workspace, known)
-    shown = look.shown(filters)
+    shown, offers = look.shown(filters), _offers(dataset, filters)
+    titles = {facet.name: facet.title for facet in look.facets}
     context: dict[str, Any] = {
         "look": look,
         "filters": filters,
@@ -91,7 +93,11 @@ def _found(request: HttpRequest, dataset: Dataset, look: Look) -> dict[str, Any]
         "near_query": f"?{filters.showing('kept').query(show=NEAR)}",
         "facets": explorer_page.facets(look, filters, named),
         "chips": explorer_page.chips(look, filters, named),
-        "offers": _offers(dataset, filters),
+        "offers": offers,
+        "silent": [
+            (titles[facet], why)
+            for facet, why in facet_rules.silent(dataset.kind, filters, offers).items()
+        ],
         "query": filters.query(**({"show": NEAR} if near else {})),
     }
     if near:
@@ -174,6 +180,9 @@ def explore_rule(request: HttpRequest, pk: int) -> HttpResponse:
         "changes": rule_words.changes(dataset.kind, dataset.selection, after),
         "kept": kept,
         "stays": stays,
+        "shared": look.shared(offer.facet, filters.terms[offer.facet])
+        if offer.facet in SEVERAL
+        else 0,
         "query": request.GET.urlencode(),
         "back": filters.query(),
     }

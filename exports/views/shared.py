@@ -163,6 +163,9 @@ def benchmark_delete(request: HttpRequest, pk: int) -> HttpResponse:
     found = access.fetch(request, rows, Role.LEAD, pk=pk)
     slug, name = found.workspace.slug, found.name
     path = reverse("exports:benchmarks", args=[slug])
+    if request.POST.get("sure") != "yes":
+        messages.error(request, f"“{name}” is still there: say that you are sure.")
+        return redirect("exports:benchmarks", slug)
     try:
         benchmarks.delete(benchmark=found)
     except Refused as refusal:

@@ -192,7 +192,7 @@ def test_the_preview_follows_each_choice(send, lee) -> None:
     assert "disabled>Import" in twice.content.decode()
     by_layout = lee.post(url, {"layout": "instruction"}, headers={"HX-Request": "true"})
     assert "by-columns" in by_layout.content.decode()
-    assert "<b>1</b><small>bad row</small>" in by_layout.content.decode()
+    assert "<b>1</b><small>refused row</small>" in by_layout.content.decode()
 
 
 def test_several_answers_carry_the_names_of_their_columns(send, lee) -> None:

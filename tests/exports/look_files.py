@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
@@ -11,8 +12,9 @@ NUMBERS = ("length", "other", "agreement", "prompt_length", "group")
 
 
 def write_look(folder: Path, rows: list[dict[str, Any]]) -> Path:
-    """`rows`: facets by name, and besides "texts" (question, answer), "digest", "prompt",
-    "responses" and "annotators" where they matter. A row without texts was never made."""
+    """`rows`: facets by name (lists for those with several values), and besides "texts" (question,
+    answer), "digest", "prompt", "responses" and "annotators" where they matter. A row without texts
+    was never made."""
     folder.mkdir(parents=True)
     names = {name for row in rows for name in row} - {
         "texts", "digest", "prompt", "responses", "annotators"
@@ -24,6 +26,12 @@ def write_look(folder: Path, rows: list[dict[str, Any]]) -> Path:
         if name in (*NUMBERS, "day"):
             columns[name] = pa.array(values, pa.int32())
             kind = "day" if name == "day" else "number"
+        elif any(isinstance(value, list) for value in values):
+            each = [value or [None] for value in values]
+            ends = np.cumsum([0, *map(len, each)], dtype=np.int32)
+            words = pa.array([word for value in each for word in value], pa.string())
+            columns[name] = pa.ListArray.from_arrays(pa.array(ends), words.dictionary_encode())
+            kind = "terms"
         else:
             columns[name] = pa.array(values, pa.string()).dictionary_encode()
             kind = "terms"
@@ -39,27 +47,32 @@ def write_look(folder: Path, rows: list[dict[str, Any]]) -> Path:
         database.executescript(
             "CREATE TABLE reasons(id INTEGER PRIMARY KEY, text TEXT);"
             "CREATE TABLE rows(id INTEGER PRIMARY KEY, key BLOB, digest BLOB, split INTEGER, prompt"
-            ' INTEGER, length INTEGER, other INTEGER, reason INTEGER, "row" BLOB, provenance BLOB);'
+            " INTEGER, length INTEGER, other INTEGER, reason INTEGER, place INTEGER, size INTEGER,"
+            " told INTEGER);"
         )
+        texts = b""
         for number, row in enumerate(rows, 1):
             reason = row.get("reason", "")
             if reason not in reasons:
                 reasons.append(reason)
             database.execute(
-                "INSERT INTO rows VALUES (?, NULL, ?, ?, ?, ?, NULL, ?, ?, ?)",
+                "INSERT INTO rows VALUES (?, NULL, ?, ?, ?, ?, NULL, ?, ?, ?, ?)",
                 (
                     number, row.get("digest"), 0, row.get("prompt", 0), row.get("length") or 0,
-                    reasons.index(reason), _row(row), _provenance(number, row),
+                    reasons.index(reason), len(texts), len(_row(row)),
+                    len(_provenance(number, row)),
                 ),
             )  # fmt: skip
+            texts += _row(row) + _provenance(number, row)
+        (folder / "rows.texts").write_bytes(texts)
         database.executemany("INSERT INTO reasons VALUES (?, ?)", enumerate(reasons))
     database.close()
     return folder
 
 
-def _row(row: dict[str, Any]) -> bytes | None:
+def _row(row: dict[str, Any]) -> bytes:
     if "texts" not in row:
-        return None
+        return b""
     question, answer = row["texts"]
     return orjson.dumps(
         {

@@ -119,12 +119,16 @@ def test_the_page(lee, cast, sft) -> None:
     edit = reverse("exports:dataset_edit", args=[sft.pk])
     assert "the benchmark Farm (4 texts)" in lee.get(edit).content.decode()
     delete = reverse("exports:benchmark_delete", args=[Benchmark.objects.get().pk])
-    assert "“Farm” is deleted" in lee.post(delete, follow=True).content.decode()
+    assert "say that you are sure" in lee.post(delete, follow=True).content.decode()
+    assert "4 texts go for good" in lee.get(address).content.decode()
+    shown = lee.post(delete, {"sure": "yes"}, follow=True).content.decode()
+    assert "“Farm” is deleted" in shown
     assert not Benchmark.objects.exists()
 
 
 def test_the_page_does_not_delete_under_a_rule(lee, farm, sft) -> None:
     Dataset.objects.update(selection=sft.selection | {"not_in": ["benchmark Farm"]})
     delete = reverse("exports:benchmark_delete", args=[farm.pk])
-    assert "take it out of those rules first" in lee.post(delete, follow=True).content.decode()
+    shown = lee.post(delete, {"sure": "yes"}, follow=True).content.decode()
+    assert "take it out of those rules first" in shown
     assert Benchmark.objects.exists()

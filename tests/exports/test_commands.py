@@ -1,5 +1,7 @@
 """make_dataset and freeze: what they print, and what they refuse."""
 
+import os
+import signal
 from io import StringIO
 from pathlib import Path
 
@@ -7,6 +9,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from annotation.models import Project
+from exports import snapshots
+from exports.management.commands import freeze
 from exports.models import Dataset, Snapshot
 
 pytestmark = pytest.mark.django_db
@@ -79,3 +83,44 @@ def test_freeze_refuses(sft, tmp_path) -> None:
     Dataset.objects.update(selection={"projects": ["support-desk"], "min_length": 999})
     with pytest.raises(CommandError, match="no row at all"):
         run("freeze", "support-sft")
+
+
+@pytest.fixture
+def handlers():
+    """Put back as they were."""
+    names = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(name) for name in names]
+    yield
+    for name, handler in zip(names, before, strict=True):
+        signal.signal(name, handler)
+
+
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGHUP])
+def test_a_freeze_that_is_stopped_leaves_no_work_folder(
+    sft, tmp_path, monkeypatch, handlers, name
+) -> None:
+    def stopped(*_: object) -> None:
+        assert list(tmp_path.glob(".v1-*")), "it has begun"
+        os.kill(os.getpid(), name)
+
+    monkeypatch.setattr(snapshots, "gather", stopped)
+    freeze.stop_cleanly()
+    with pytest.raises(SystemExit) as ended:
+        run("freeze", "support-sft", "--out", str(tmp_path / "v1"))
+    assert ended.value.code == 128 + name and not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_freeze_left_goes_with_the_next_one(sft, tmp_path) -> None:
+    def left(name: str, age: float) -> Path:
+        work = tmp_path / name
+        (work / "snapshot").mkdir(parents=True)
+        (work / "rows.sqlite3").write_text("rows")
+        for path in (work / "rows.sqlite3", work / "snapshot", work):
+            os.utime(path, (path.stat().st_atime, path.stat().st_mtime - age))
+        return work
+
+    killed, busy, another = left(".v1-a", 700), left(".v1-b", 60), left(".v2-a", 700)
+    (tmp_path / ".v1-notes").mkdir()
+    run("freeze", "support-sft", "--out", str(tmp_path / "v1"))
+    assert not killed.exists()
+    assert busy.exists() and another.exists() and (tmp_path / ".v1-notes").exists()

@@ -1,5 +1,8 @@
 """Conditions: what they say, what they find, and that they are written as they were read."""
 
+import time
+from typing import Any
+
 import pytest
 
 from exports.conditions import (
@@ -112,6 +115,18 @@ def test_a_name_with_dots_stands_for_itself_first() -> None:
     assert looked_up({"a.b": 1, "a": {"b": 2}}, "a.b") == 1
     assert looked_up({"a": {"b.c": 3}}, "a.b.c") == 3
     assert looked_up({"a": [1]}, "a.0") is None
+    assert looked_up({"a.b": None, "a": {"b": 2}}, "a.b") is None
+    assert looked_up({"a.b": {"d": 1}, "a": {"b": {"c": 2}}}, "a.b.c") == 2
+    assert looked_up({"a.b": {"c": 1}, "a": {"b": {"c": 2}}}, "a.b.c") == 1
+
+
+def test_a_name_of_forty_dots_is_looked_up_at_once() -> None:
+    nested: dict[str, Any] = {}
+    for _ in range(40):  # each has two names for the next one: 2^40 ways in
+        nested = {"a": nested, "a.a": nested}
+    began = time.process_time()
+    assert looked_up(nested, "a." * 40 + "b") is None
+    assert time.process_time() - began < 0.5
 
 
 def test_a_number_of_any_length_is_compared() -> None:

@@ -9,7 +9,7 @@ from annotation import adjudication, queue, reviewing, submissions
 from annotation.models import Item, Stage, Submission
 from exports import datasets
 from exports.selection import data_version, read, select
-from exports.shelf import provenance
+from exports.shelf import origin
 from tests.annotation.factories import make_prompt, make_stage
 
 pytestmark = pytest.mark.django_db
@@ -109,7 +109,7 @@ def test_the_chosen_ranking_alone_votes(cast, ranked) -> None:
     adjudication.adjudicate(item=item_of(ana), author=cast.lee, submission=ana)
     kept, dropped = look(cast, "preference")
     assert texts(kept, "chosen") == ["Good"] and dropped == {}
-    assert provenance(kept[0])["submissions"] == [ana.pk]
+    assert origin(kept[0])[0]["submissions"] == [ana.pk]
 
 
 def test_the_leads_own_order_votes_alone(cast, ranked) -> None:
@@ -118,8 +118,8 @@ def test_the_leads_own_order_votes_alone(cast, ranked) -> None:
     adjudication.adjudicate(item=item_of(ana), author=cast.lee, content=content)
     kept, _ = look(cast, "preference", margin="strength")
     assert texts(kept, "chosen") == ["Bad"] and kept[0].row["margin"] == 3
-    assert provenance(kept[0])["annotators"] == [f"user {cast.lee.pk}"]
-    assert provenance(kept[0])["submissions"] == []
+    assert origin(kept[0])[0]["annotators"] == [f"user {cast.lee.pk}"]
+    assert origin(kept[0])[0]["submissions"] == []
     other = make_stage(cast.project, "rank")
     assert look(cast, "preference", stages=[other.pk]) == ([], {})
 

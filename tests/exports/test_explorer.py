@@ -27,6 +27,7 @@ def some(count: int, seed: int = 1) -> list[dict]:
             "day": DAY + draw.randrange(60),
             "agreement": draw.choice([None, 0, 55, 100]),
             "metadata.topic": draw.choice(["a=b", "ü & x", None]),
+            "annotator": draw.choice([[], ["ana"], ["bea", "ana"], ["cem", "bea", "ana"]]),
         }
         for _ in range(count)
     ]
@@ -46,11 +47,16 @@ def read(look: Look, query: str) -> Filters:
     return Filters.read(QueryDict(query), look.types)
 
 
+def worth(row: dict, name: str) -> set[str]:
+    value = row[name]
+    return set(value) or {""} if isinstance(value, list) else {value or ""}
+
+
 def holds(row: dict, filters: Filters, but: str = "") -> bool:
     if filters.show != "all" and (filters.show == "kept") != (row["reason"] == ""):
         return False
     for name, wanted in filters.terms.items():
-        if name != but and (row[name] or "") not in wanted:
+        if name != but and not wanted & worth(row, name):
             return False
     for name, (low, high) in filters.ranges.items():
         value = row[name]
@@ -76,6 +82,9 @@ QUERIES = [
     "agreement.from=55",
     "show=all&day.from=2026-11-10&day.to=2026-11-20&language=fr",
     "show=all&length.from=0&length.to=0",
+    "annotator=ana",
+    "show=all&annotator=cem&annotator=",
+    "show=dropped&annotator=bea&language=en",
 ]
 
 
@@ -87,10 +96,10 @@ def test_counts_are_those_of_counting_by_hand(look: Look, rows: list[dict], quer
     assert look.page(filters, 2) == found[explorer.SIZE : 2 * explorer.SIZE]
     assert look.shown(filters)[filters.show] == len(found)
     counts = look.counts(filters)
-    for name in ("language", "reason", "metadata.topic"):
+    for name in ("language", "reason", "metadata.topic", "annotator"):
         _, values = look.terms(name)
         others = [row for row in rows if holds(row, filters, but=name)]
-        by_hand = [sum((row[name] or "") == value for row in others) for value in values]
+        by_hand = [sum(value in worth(row, name) for row in others) for value in values]
         assert counts[name] == by_hand, name
     for name in ("length", "day", "agreement"):
         _, edges = look.bins(name)
@@ -101,6 +110,14 @@ def test_counts_are_those_of_counting_by_hand(look: Look, rows: list[dict], quer
             for low, high in zip(edges, ends, strict=True)
         ]
         assert counts[name] == by_hand, name
+
+
+def test_rows_that_others_have_a_part_in_as_well(look: Look, rows: list[dict]) -> None:
+    kept = [row["annotator"] for row in rows if not row["reason"]]
+    assert look.shared("annotator", {"bea"}) == sum("bea" in who for who in kept)
+    assert look.shared("annotator", {"bea", "ana"}) == sum("cem" in who for who in kept)
+    assert look.shared("language", {"en"}) == 0
+    assert look.counts_of("annotator")["ana"] == sum("ana" in row["annotator"] for row in rows)
 
 
 def test_shown_adds_up(look: Look, rows: list[dict]) -> None:

@@ -164,6 +164,27 @@ def test_a_choice_becomes_a_rule(lee, found) -> None:
     assert "The rules say this already" in lee.get(address + query).content.decode()
 
 
+def test_a_choice_that_is_no_rule_says_why(lee, sft, tmp_path, rows) -> None:
+    put(sft, tmp_path / "look", [row | {"split": "train"} for row in rows])
+    shown = ask(lee, "explore", sft.pk, split="train")
+    assert "Split: No rule chooses rows by their split" in shown and "Make this a rule" not in shown
+    shown = ask(lee, "explore", sft.pk, split="train", language="de")
+    assert "No rule chooses rows by their split" in shown and "Only these languages" in shown
+
+
+def test_a_rule_about_one_of_several_annotators(lee, sft, tmp_path, rows, cast) -> None:
+    ana, bea = f"user {cast.ana.pk}", f"user {cast.bea.pk}"
+    by = [row | {"annotator": [ana, bea] if n < 2 else [ana]} for n, row in enumerate(rows)]
+    put(sft, tmp_path / "look", by)
+    assert "1 to 2 of 2" in ask(lee, "explore", sft.pk, annotator=bea)
+    address = reverse("exports:explore_rule", args=[sft.pk])
+    query = {"annotator": bea, "facet": "annotator", "way": "without"}
+    shown = lee.get(address, query).content.decode()
+    assert "In 2 of those chosen others had a part as well" in shown
+    shown = lee.get(address, {"language": "de", "facet": "language", "way": "only"})
+    assert "had a part as well" not in shown.content.decode()
+
+
 def test_what_is_no_rule_is_refused(lee, found) -> None:
     address = reverse("exports:explore_rule", args=[found.pk])
     for query in ("", "?language=de&facet=language&way=without", "?facet=length&way=only"):

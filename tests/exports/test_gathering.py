@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
+import numpy as np
 import pytest
 
 from annotation.models import Item, Project, Submission
@@ -273,6 +274,52 @@ def test_training_rows_near_a_test_prompt_go(give, desk) -> None:
     gone = dropped["nearly equal to a test prompt (90 %)"]
     assert gone == twins - (found["counts"]["test"] - tests) > 100
     assert "nearly equal to a test prompt (90 %)" not in give("sft", test=20, near_test=0)[1]
+
+
+def test_validation_is_held_apart_where_it_is_asked(give, desk) -> None:
+    """Three twins of each text, by their roots in any split."""
+    for number in range(90):
+        words = " ".join(f"{word}{number // 3}" for word in ("north", "south", "east", "west"))
+        prompt = desk.prompt(words, external_id=f"t{number}", root_key=f"{number:032d}",
+                             fingerprint=f"{number:032d}")  # fmt: skip
+        desk.answer(prompt, f"Twin {number}")
+
+    def shared(**rules: Any) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
+        rows, dropped, found = give("sft", test=20, validation=20, **rules)
+        ends = np.cumsum([0, *(found["counts"][name] for name in SPLITS)])
+        of = {n: asked(rows[a:b]) for n, a, b in zip(SPLITS, ends, ends[1:], strict=False)}
+        return dropped, {
+            (one, other): len(of[one] & of[other]) for one in of for other in of if one < other
+        }
+
+    dropped, both = shared(near_test=100)
+    assert dropped.keys() == {"nearly equal to a test prompt (100 %)"}
+    assert both["test", "train"] == 0 < both["train", "validation"] and both["test", "validation"]
+    dropped, both = shared(near_test=100, near_validation=True)
+    assert not any(both.values())
+    assert dropped.keys() == {
+        "nearly equal to a test prompt (100 %)", "nearly equal to a validation prompt (100 %)",
+    }  # fmt: skip
+    assert not shared(near_test=0, near_validation=True)[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "rules"),
+    [("text", {}), ("labels", {"question": "metadata.topic", "label_text": "answer"})],
+)
+def test_equal_texts_under_two_ids_are_not_in_two_splits(give, desk, kind, rules) -> None:
+    for number in range(120):
+        topic = {"topic": "ab"[number % 3 > 1]}
+        document = desk.prompt(f"d{number}", messages=[], metadata=topic)
+        desk.answer(document, f"Yes{'  ' * (number % 2)} {number // 3}.")
+    rows, dropped, found = give(kind, test=30, validation=0, near_test=100, **rules)
+    ends = found["counts"]["train"], len(rows)
+    train, test = (
+        {" ".join(row["text"].split()) for row in rows[a:b]} for a, b in ((0, ends[0]), ends)
+    )
+    assert len(train) > 10 < len(test) and not train & test
+    assert dropped["exact duplicate of another row"] >= 40
+    assert "nearly equal to a test prompt (100 %)" not in dropped, "their split goes by their text"
 
 
 def test_a_last_turn_alone_is_near_to_nothing(give, desk) -> None:

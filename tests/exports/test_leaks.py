@@ -57,6 +57,15 @@ def test_of_short_prompts_none_is_missed(guarded, asked, threshold):
     ]
 
 
+def test_an_equal_one_is_found_among_any_number_of_longer_ones():
+    """All hold what it holds, so none is likelier; of so many not each is compared."""
+    leaks = Leaks(0.9)
+    leaks.guard(
+        [*(f"go on please {number} {'x ' * number}" for number in range(300)), "go on please"]
+    )
+    assert leaks.find(["go  on\nplease", "go on pleas"]) == [True, False]
+
+
 def test_guarding_in_parts_and_asking_in_parts_make_no_difference():
     rng = random.Random(1)
     guarded = prompts(rng, 60, 200)

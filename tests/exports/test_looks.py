@@ -64,6 +64,29 @@ def test_a_line_a_row_kept_or_not(dataset, cast) -> None:
     assert preview.result["counts"]["train"] == 2 and preview.progress == 100
 
 
+def test_a_row_counts_under_each_who_judged_it(desk, cast) -> None:
+    rank, again = desk.stage("rank"), desk.stage("rank", position=2)
+    for number in range(2):
+        prompt = desk.prompt(f"Question {number}?")
+        good, bad = desk.answer(prompt, "x" * 30), desk.answer(prompt, "bad")
+        desk.rank(rank, prompt, [[good], [bad]], cast.ana)
+        if number:
+            desk.rank(rank, prompt, [[good], [bad]], cast.bea)
+            desk.rank(again, prompt, [[good], [bad]], cast.bea)
+    again.name = "Again"
+    again.save()
+    values = {"projects": ["support-desk"], "test": 0, "validation": 0}
+    dataset = datasets.create(
+        workspace=cast.acme, name="E", kind="preference", values=values, user=cast.lee
+    )
+    _, columns = looked(dataset)
+    ana, bea = f"user {cast.ana.pk}", f"user {cast.bea.pk}"
+    assert list(map(set, columns["annotator"])) == [{ana}, {ana, bea}]
+    assert [len(row) for row in columns["annotator"]] == [1, 2]
+    both = {"Support desk / Rank", "Support desk / Again"}
+    assert list(map(set, columns["stage"])) == [{"Support desk / Rank"}, both]
+
+
 def test_what_hardly_ever_comes_up_again_is_no_facet(desk, cast) -> None:
     for number in range(30):
         metadata = {"day": f"2026-01-{number:02}", "half": number // 2, "topic": number % 3}
@@ -118,6 +141,16 @@ def test_a_look_whose_files_are_gone_is_made_anew(dataset, monkeypatch, as_user,
     assert as_user(cast.lee).get(reverse("exports:explore", args=[dataset.pk])).status_code == 200
     again = Preview.objects.get()
     assert again.state == "done" and previews.is_there(again)
+
+
+def test_a_look_of_an_older_version_is_made_anew(dataset) -> None:
+    """It kept its texts in the table, where pages no longer look."""
+    previews.refresh(dataset=dataset)
+    previews.compute(dataset.pk)
+    preview = Preview.objects.get()
+    assert previews.is_there(preview)
+    (Path(preview.look) / "rows.texts").unlink()
+    assert not previews.is_there(preview)
 
 
 def test_an_erasure_destroys_looks(dataset, cast) -> None:

@@ -3,8 +3,10 @@
 import pytest
 
 from exports.conditions import parse_metadata
-from exports.facet_rules import offers
+from exports.facet_rules import offers, silent
 from exports.filters import Filters
+from exports.formats import KINDS
+from exports.looks import NUMBERS, TERMS
 from exports.rule_fields import GROUPS, HELP
 from exports.rule_words import TITLES, active, changes, rule_of, say, sentences
 from exports.rules import FIELDS, Selection, parse, to_json
@@ -128,7 +130,38 @@ def test_ranges_that_are_rules() -> None:
     assert offered(agreement, "sft") == {}, "no rule of this kind"
 
 
+def test_classes_of_answers_and_what_waits_are_rules() -> None:
+    there = {"answers": ["written", "corrected", "imported"]}
+    found = offered(terms(origin={"imported"}), **there)
+    assert found[("origin", "only")] == {"answers": ["imported"]}
+    assert found[("origin", "without")] == {"answers": ["written", "corrected"]}
+    every = offered(terms(origin={"written", "corrected", "imported"}), **there)
+    assert set(every) == {("origin", "only")}, "no class would be left"
+    assert offered(terms(origin={"imported"}), "preference") == {}
+    assert offered(terms(language={""})) == {
+        ("language", "without"): {"unsure_language": "drop"},
+    }
+    assert offered(terms(review={"waiting"})) == {("review", "without"): {"review": "passed"}}
+    assert offered(terms(review={"waiting"}), review="accepted") == {}, "it would let more in"
+    for (_, _), values in found.items():
+        parse("sft", values)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("facet", [*TERMS, *NUMBERS, "day", "split", "reason", "metadata.a>b"])
+def test_what_is_chosen_is_a_rule_or_says_why_not(kind: str, facet: str) -> None:
+    for value in ("", "x", "waiting", "imported"):
+        chosen = Filters(terms={facet: frozenset({value})})
+        if facet in (*NUMBERS, "day"):
+            chosen = Filters(ranges={facet: (None, 5)})
+        rules = {"question": "7.topic"} if kind == "labels" else {}
+        made = offers(kind, stored(kind, **rules), chosen, {"Desk / Rank": 7})
+        why = silent(kind, chosen, made)
+        assert bool(made) != bool(why), (facet, value)
+        assert all(sentence.endswith(".") for sentence in why.values())
+
+
 def test_choices_that_are_no_rules() -> None:
-    filters = terms(split={"train"}, label={"good"}, review={"waiting"}, language={""})
+    filters = terms(split={"train"}, label={"good"}, review={"returned"}, stage={""})
     assert offered(filters) == {}
     assert parse("sft", {"projects": ["a"]}) == Selection(projects=("a",))

@@ -33,7 +33,7 @@ def write(directory: Path, rows: list[dict], dropped: list[dict] = (), keys: boo
             }
             for row in mine
         ]
-        pq.write_table(formats.table(table, SCHEMA), directory / files.data_path(split))
+        pq.write_table(pa.Table.from_pylist(table, SCHEMA), directory / files.data_path(split))
         lines += [
             {
                 "split": split,
@@ -272,3 +272,27 @@ def test_on_a_full_disk_it_is_made_each_time(lee, two, monkeypatch) -> None:
     monkeypatch.setattr(Path, "mkdir", lambda *_, **__: full(comparisons._home(old, new) / "x"))
     (comparisons._home(old, new) / "asked").unlink(missing_ok=True)
     assert "Nothing can be kept of a comparison" in lee.get(url).content.decode()
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_large_one_on_a_full_disk_ends_with_words(lee, two, monkeypatch, silent) -> None:
+    """Also where the words do not fit on it."""
+    old, new = two
+
+    def full(path, *_: object, **__: object) -> None:
+        path.write_bytes(b"")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(comparisons, "AT_ONCE", 10)
+    url = reverse("exports:compare", args=[new.pk, old.pk])
+    assert "Comparing" in lee.get(url).content.decode()
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "savez", full)
+        if silent:
+            patched.setattr(Path, "write_text", lambda *_: full(comparisons._home(old, new) / "x"))
+        comparisons.compare_asked(new.pk)
+    assert "could not be written" in lee.get(url).content.decode()
+    monkeypatch.setattr(comparisons, "AGAIN", -1)
+    assert "Comparing" in lee.get(url).content.decode(), "there may be room by now"
+    comparisons.compare_asked(new.pk)
+    assert "both answers are the same" in lee.get(url).content.decode()

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from io import StringIO
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from annotation.models import Response
-from exports import files, snapshots
+from exports import files, manifest, snapshots
 from exports.models import Snapshot
 from exports.verifying import check_files
 
@@ -77,6 +78,7 @@ def renamed(directory: Path) -> None:
     facts["sha256"], facts["files"] = files.hash_data(directory)
     facts["beside"] = {name: files.hash_file(directory / name) for name in facts["beside"]}
     (directory / "snapshot.json").write_text(json.dumps(facts), "utf-8")
+    manifest.write(directory, {})
 
 
 def test_damage_is_named(frozen, tmp_path) -> None:
@@ -119,6 +121,7 @@ def test_damage_is_named(frozen, tmp_path) -> None:
         facts = json.loads((copy / "snapshot.json").read_text("utf-8"))
         del facts["beside"]
         (copy / "snapshot.json").write_text(json.dumps(facts), "utf-8")
+        (copy / manifest.NAME).unlink()
 
     assert "is due" in after(older)
     unsealed = tmp_path / "copy"
@@ -127,6 +130,60 @@ def test_damage_is_named(frozen, tmp_path) -> None:
     rewrite(unsealed / train, lambda table: table.slice(1))
     renamed(unsealed)
     assert f"train has {frozen.counts['train'] - 1} rows, not" in " ".join(check_files(unsealed))
+
+
+@pytest.fixture
+def sealed(frozen) -> Snapshot:
+    """With a manifest, as a freeze leaves it."""
+    facts = json.loads((Path(frozen.path) / "snapshot.json").read_text("utf-8"))
+    said = manifest.write(Path(frozen.path), facts["files"] | facts["beside"])
+    frozen.stats["manifest"] = said
+    frozen.save()
+    return frozen
+
+
+def test_the_manifest_is_what_sha256sum_prints(sealed) -> None:
+    done = subprocess.run(
+        ["sha256sum", "-c", "--strict", manifest.NAME],
+        cwd=sealed.path, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0
+    named = {line.partition(":")[0] for line in done.stdout.splitlines()}
+    there = {p.relative_to(sealed.path).as_posix() for p in Path(sealed.path).rglob("*.*")}
+    assert named == there - {manifest.NAME} and "plots/lengths.png" in named
+    code, said = verify(str(sealed.pk), "--files")
+    assert code == 0 and manifest.NONE not in said
+
+
+@pytest.mark.parametrize("name", ["README.md", "plots/lengths.png", "snapshot.json"])
+def test_damage_beside_the_data_is_named(sealed, name: str) -> None:
+    path = Path(sealed.path) / name
+    whole = path.read_bytes()
+    path.write_bytes(whole + b" ")
+    code, said = verify(str(sealed.pk), "--files")
+    assert code == 1 and f"{name} has changed" in said
+    home = Path(sealed.path)
+    manifest.write(home, {})
+    code, said = verify(str(sealed.pk), "--files")
+    assert code == 1 and "manifest.sha256 has changed" in said, "its own hash is in the row"
+    assert check_files(home) == [], "of a copy nobody knows"
+    path.unlink()
+    if name != "snapshot.json":
+        assert f"{name} is missing" in " ".join(check_files(home))
+    (home / manifest.NAME).write_text("what\n")
+    if name != "snapshot.json":
+        said = " ".join(check_files(home))
+        assert "no sha256 and path" in said and "does not name data/train" in said
+        (home / manifest.NAME).unlink()
+        assert "manifest.sha256 is missing" in verify(str(sealed.pk), "--files")[1]
+
+
+def test_an_old_snapshot_says_that_it_has_no_manifest(frozen) -> None:
+    (Path(frozen.path) / manifest.NAME).unlink(missing_ok=True)
+    frozen.stats.pop("manifest", None)
+    frozen.save()
+    code, said = verify(str(frozen.pk), "--files")
+    assert code == 0 and manifest.NONE in said
 
 
 def test_a_conversation_in_two_splits_is_found(frozen, tmp_path) -> None:

@@ -44,6 +44,7 @@ def test_a_snapshot_is_a_directory_with_its_facts(sft) -> None:
     data = {files.data_path(split) for split in SPLITS}
     assert found == data | {
         "README.md",
+        "manifest.sha256",
         "snapshot.json",
         "provenance.parquet",
         "dropped.parquet",
@@ -335,3 +336,11 @@ def test_hash_data_depends_on_names_and_bytes(tmp_path) -> None:
     line = f"{hashlib.sha256(b'one').hexdigest()}  data/a.parquet\n"
     assert digest == hashlib.sha256(line.encode()).hexdigest()
     assert list(found) == ["data/a.parquet"]
+
+
+def test_counts_are_told_in_our_order_whatever_the_databases() -> None:
+    snapshot = Snapshot(
+        counts={"test": 1, "train": 8, "validation": 2}, dropped={"b": 2, "a": 2, "c, often": 9}
+    )
+    assert snapshot.splits == [("train", 8), ("validation", 2), ("test", 1)]
+    assert snapshot.left_out == [("c, often", 9), ("a", 2), ("b", 2)]

@@ -2,9 +2,10 @@
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
-from exports import datasets
-from exports.models import Dataset
+from exports import datasets, previews, raters
+from exports.models import Dataset, Preview
 
 pytestmark = pytest.mark.django_db
 
@@ -27,9 +28,15 @@ def made(cast, **rules) -> Dataset:
     )
 
 
-def test_weights_with_their_reasons(as_user, cast, ranked) -> None:
+def test_weights_with_their_reasons(as_user, cast, ranked, monkeypatch) -> None:
     lee, dataset = as_user(cast.lee), made(cast, votes="weighted")
     address = reverse("exports:weights", args=[dataset.pk])
+    monkeypatch.setattr(raters, "measure", None)  # no page measures
+    waits = lee.get(address).content.decode()
+    assert "measuring" in waits and 'hx-trigger="every 2s"' in waits
+    monkeypatch.undo()
+    previews.compute(dataset.pk)
+    monkeypatch.setattr(raters, "measure", None)
     assert address in lee.get(reverse("exports:dataset", args=[dataset.pk])).content.decode()
     shown = lee.get(address).content.decode()
     assert "A &lt;b&gt;judge&lt;/b&gt;" in shown and "<b>judge" not in shown
@@ -43,8 +50,21 @@ def test_no_weights_where_no_rule_asks(as_user, cast, ranked) -> None:
     assert reverse("exports:weights", args=[dataset.pk]) not in page
 
 
+def test_a_look_from_before_weights_were_kept_is_made_anew(as_user, cast, ranked) -> None:
+    lee, dataset = as_user(cast.lee), made(cast, votes="weighted")
+    result = {"selection": dataset.selection, "counts": {}}
+    Preview.objects.create(
+        dataset=dataset, key="k", state="done", result=result, computed=timezone.now()
+    )
+    assert "measuring" in lee.get(reverse("exports:weights", args=[dataset.pk])).content.decode()
+    preview = Preview.objects.get()
+    assert (preview.state, preview.key) == ("queued", "")
+
+
 def test_rules_that_no_longer_hold_are_said(as_user, cast, ranked) -> None:
     lee, dataset = as_user(cast.lee), made(cast, votes="weighted")
     Dataset.objects.update(selection=dataset.selection | {"projects": ["gone"]})
+    lee.get(reverse("exports:weights", args=[dataset.pk]))
+    previews.compute(dataset.pk)
     shown = lee.get(reverse("exports:weights", args=[dataset.pk])).content.decode()
     assert "no project gone here" in shown.lower() and "<table" not in shown

@@ -1,5 +1,10 @@
 """`manage.py freeze DATASET [--out DIR]`: a frozen version, made in this process."""
 
+import glob
+import shutil
+import signal
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +13,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from annotation.errors import Refused
 from exports import snapshots
 from exports.models import Dataset
+
+DEAD = 600.0  # seconds without a word written
 
 
 class Command(BaseCommand):
@@ -18,13 +25,35 @@ class Command(BaseCommand):
         parser.add_argument("--workspace", help="short name, where a dataset's is not unique")
         parser.add_argument("--out", type=Path, help="a folder that is not there yet, or empty")
 
+    def run_from_argv(self, argv: list[str]) -> None:
+        stop_cleanly()
+        super().run_from_argv(argv)
+
     def handle(self, *args: Any, **options: Any) -> None:
         dataset = find(options["dataset"], options["workspace"])
+        if options["out"] is not None:
+            clear_killed(options["out"].absolute())
         try:
             snapshot = snapshots.freeze_now(dataset=dataset, user=None, out=options["out"])
         except Refused as refusal:
             raise CommandError(str(refusal)) from None
         self.stdout.write(f"{snapshot.path}\t{snapshot.sha256}")
+
+
+def stop_cleanly() -> None:
+    """Who stops this process has it end as by Ctrl+C: what is half written is deleted."""
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, lambda number, _: sys.exit(128 + number))
+
+
+def clear_killed(out: Path) -> None:
+    """Delete what a killed freeze into the same folder was writing beside it: rows that no erasure
+    would find. What was written lately is somebody's who is at it."""
+    for work in out.parent.glob(f".{glob.escape(out.name)}-*"):
+        if (work / "rows.sqlite3").is_file() and (work / "snapshot").is_dir():
+            last = max(path.stat().st_mtime for path in (work, *work.rglob("*")))
+            if time.time() - last > DEAD:
+                shutil.rmtree(work, ignore_errors=True)
 
 
 def find(name: str, workspace: str | None) -> Dataset:

@@ -8,7 +8,7 @@ import pyarrow
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotation.text import row_number
-from exports import verifying, withdrawal
+from exports import manifest, verifying, withdrawal
 from exports.models import Snapshot
 from exports.splits import SPLITS
 
@@ -37,6 +37,8 @@ class Command(BaseCommand):
                 self.stderr.write(line)
             sys.exit(DAMAGED)
         self.stdout.write(f"{directory}: the files are as they were frozen.")
+        if not manifest.is_there(directory):
+            self.stdout.write(manifest.NONE)
         if options["files"]:
             return
         if snapshot is None:
@@ -54,7 +56,8 @@ class Command(BaseCommand):
                 f"{directory} holds no snapshot.json: the files are gone, or it is no snapshot."
             ]
         sha256 = snapshot.sha256 if snapshot is not None else ""
-        wrong = verifying.check_files(directory, sha256, self._beat)
+        sealed = snapshot.stats.get("manifest", "") if snapshot is not None else ""
+        wrong = verifying.check_files(directory, sha256, self._beat, sealed)
         if snapshot is not None and not wrong:
             rows = {split: snapshot.counts.get(split, 0) for split in SPLITS}
             wrong = verifying.check_counts(directory, rows)

@@ -1,0 +1,120 @@
+"""Where rows wait: what comes out is what went in, in whatever order it is asked for; and how
+they become columns."""
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annotation.models import Prompt
+from annotation.text import normalise
+from exports import files, formats
+from exports.columns import Ranged
+from exports.shelf import Shelf, content_digest, is_normal, origin, same_digest
+from exports.splits import SPLITS
+from exports.work import Answer, Candidate, Ranked, Work
+
+TEXTS = st.text(max_size=40) | st.text(' ab\n\t"\\\x1f\x7fé', max_size=12)
+
+
+def a_row(asked: str, said: str) -> dict[str, Any]:
+    return dict(formats.sft([{"role": "user", "content": asked}], said))
+
+
+def a_candidate(number: int, said: str = "", **more: Any) -> Candidate:
+    work = Work("p", UUID(int=1), number, f"q {number}", [], "", batch=more.pop("batch", None))
+    row = a_row(f"Question {number}?", said or f"Answer {number}.")
+    split = SPLITS[number % 3]
+    return Candidate(work, row=row, split=split, length=3, **({"answers": []} | more))
+
+
+@given(TEXTS, TEXTS)
+def test_a_row_that_is_normal_needs_no_second_digest(asked: str, said: str) -> None:
+    """The quick question is never wrong when it says yes."""
+    row = a_row(asked, said)
+    try:
+        written = orjson.dumps(row)
+    except orjson.JSONEncodeError:
+        return  # a lone surrogate, which no database gives
+    if is_normal(written):
+        assert (normalise(asked), normalise(said)) == (asked, said)
+        assert same_digest(row) == content_digest(row)
+
+
+def test_rows_that_differ_in_white_space_say_the_same() -> None:
+    plain, spaced = a_row("What is it?", "A rock."), a_row(" What  is\nit? ", "A\trock.")
+    assert is_normal(orjson.dumps(plain)) and not is_normal(orjson.dumps(spaced))
+    assert same_digest(plain) == same_digest(spaced) != same_digest(a_row("What is it?", "A log."))
+    assert content_digest(plain) != content_digest(spaced)
+
+
+def test_rows_come_back_in_the_order_asked_for(tmp_path: Path) -> None:
+    with Shelf(tmp_path / "rows.sqlite3") as shelf:
+        shelf.put(a_candidate(n) for n in range(1_200))
+        shelf.put([Candidate(a_candidate(1_200).work, "left out"), a_candidate(1_201)])
+        for ids in ([5, 3, 1_202, 4], list(range(1, 1_201)), np.array([1_200, 1])):
+            texts = [row["completion"][0]["content"] for row in shelf.contents(ids)]
+            assert texts == [f"Answer {pk - 1}." for pk in ids]
+            assert [line.row["prompt"][0]["content"] for line in shelf.read(ids)] == [
+                f"Question {pk - 1}?" for pk in ids
+            ]
+            assert [line.id for line in shelf.lines(ids)] == list(ids)
+        assert [(why, orjson.loads(told)["prompt"]) for why, told in shelf.dropped()] == [
+            ("left out", 1_200)
+        ]
+        assert list(shelf.contents([])) == []
+
+
+def test_what_rows_have_in_common_is_counted_of_the_kept_ones(tmp_path: Path) -> None:
+    ana, bea = (
+        Ranked([[1], [2]], turn, f"user {turn}", guidelines=turn, day=f"2026-11-0{turn}")
+        for turn in (7, 3)
+    )
+    lead = Ranked([[1], [2]], None, "user 9", day="2026-01-01")  # a decision is no day of work
+    mine = Answer(4, "A", "imported", batch=12)
+    with Shelf(tmp_path / "rows.sqlite3") as shelf:
+        shelf.put([a_candidate(1, batch=11, answers=[mine], rankings=[ana, bea, lead])])
+        shelf.put([a_candidate(2, "One."), a_candidate(3, "Two.")])
+        shelf.drop([2], "too many")
+        (first, one), (second, other) = shelf.sources()
+    assert first == ("p", (11, 12), (3, 7), "2026-11-03", "2026-11-07") and one == 1
+    assert second == ("p", (), (), "", "") and other == 1
+    told, _ = origin(a_candidate(1, answers=[mine], rankings=[ana, bea, lead]))
+    assert told["submissions"] == [3, 7] and told["responses"] == [4]
+    assert told["annotators"] == ["user 3", "user 7", "user 9"]
+
+
+@pytest.mark.parametrize("text", ["", "\0", "a\0b", "é\u2028𝄞", '"\\/', "\r\n", "x" * 70_000])
+def test_any_text_becomes_a_column_unchanged(text: str) -> None:
+    schema = formats.schema("preference", margin=True)
+    prompt = [{"role": "system", "content": text}, {"role": "user", "content": text}]
+    rows = [
+        dict(formats.preference(prompt, text, "b", 0.25)),
+        dict(formats.preference([], "", text, None)),
+    ]
+    table = files._columns([orjson.dumps(row) for row in rows], schema)
+    assert table.schema == schema and table.num_rows == 2
+    assert table.to_pylist() == [rows[0], rows[1] | {"margin": None}]
+
+
+def test_texts_become_a_column_from_their_bytes() -> None:
+    texts = ["", "é", "a\0b", "train"]
+    assert files._strings(texts).equals(pa.array(texts, pa.string()))
+    assert len(files._strings([])) == 0
+
+
+@pytest.mark.django_db
+def test_a_range_is_asked_for_again_and_again(desk, cast) -> None:
+    pks = [desk.prompt(f"Question {n}").pk for n in range(4)]
+    rows = Prompt.objects.filter(project=cast.project, retired__isnull=True).order_by("id")
+    asked = Ranged(rows.values_list("id", "external_id"), "id")
+    assert [pk for pk, _ in asked.between(pks[1], pks[2])] == pks[1:3]
+    assert [pk for pk, _ in asked.between(pks[0], pks[3])] == pks
+    nothing = Ranged(rows.filter(pk__in=[]).values_list("id"), "id")
+    assert list(nothing.between(pks[0], pks[3])) == []
