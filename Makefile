@@ -27,7 +27,9 @@ install: .venv/.installed
 	@$(PIP) -e '.[train,argilla,test]'
 	@touch $@
 
-test: .venv/.tested lint types test-default test-recipe test-services test-browser
+# Two tiers at a time: most of each is one process, and the services' tier is the longest.
+test: .venv/.tested lint types chromium
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-services test-default test-recipe test-browser
 
 lint: .venv/.tested
 	@$(PY) -m ruff check .

@@ -1,5 +1,6 @@
 """Runs for programs: the pages' acts and refusals, as JSON. Leads only."""
 
+import re
 from typing import Any, cast
 
 from django.http import HttpRequest
@@ -16,10 +17,12 @@ from annotation.errors import Refused
 from annotation.models import Role
 from annotation.text import row_number
 from exports.models import Snapshot
-from training import preflights, runs
-from training.inputs import Given
+from training import preflights, results, runs
+from training.inputs import Checkpoint, Given
 from training.models import Run, RunEvent, RunInput
 from training.recipes.configs import RECIPES, ConfigError
+
+CHECKPOINT = re.compile(r"([0-9]{1,9})@([0-9]{1,9})")  # run@step
 
 
 class RunInputSerializer(serializers.ModelSerializer[RunInput]):
@@ -62,8 +65,10 @@ class RunSerializer(serializers.ModelSerializer[Run]):
 
 
 class NewRunSerializer(serializers.Serializer[Any]):
-    """`inputs`: name -> the number of a snapshot (snapshot) or of a run (init, reward, model), or
-    for `model` a local model's name or folder, or a Hub id. `preset`: quick or sensible."""
+    """`inputs`: name -> the number of a snapshot (snapshot) or of a run (init, reward, model,
+    against), or for `model` and `against` a local model's name or folder, or a Hub id. An
+    evaluation may take a checkpoint as `init`: "12@40" is step 40 of run 12. `preset`: quick or
+    sensible."""
 
     recipe = serializers.ChoiceField(choices=[n for n, r in RECIPES.items() if r.dataset])
     inputs = serializers.DictField(child=serializers.CharField())
@@ -108,13 +113,19 @@ def _rows(inputs: dict[str, str]) -> dict[str, Given]:
                 raise Refused("There is no such snapshot in this workspace.")
             found[name] = snapshot
         elif number is not None:
-            run = Run.objects.filter(pk=number).first()
-            if run is None:
-                raise Refused(f"There is no run {value} in this workspace.")
-            found[name] = run
+            found[name] = _run(number)
+        elif at := CHECKPOINT.fullmatch(value):
+            found[name] = Checkpoint(_run(int(at[1])), int(at[2]))
         else:
             found[name] = value
     return found
+
+
+def _run(number: int) -> Run:
+    run = Run.objects.filter(pk=number).first()
+    if run is None:
+        raise Refused(f"There is no run {number} in this workspace.")
+    return run
 
 
 class Runs(GenericAPIView[Run]):
@@ -192,4 +203,30 @@ class RunEvents(GenericAPIView[RunEvent]):
     @extend_schema(operation_id="runs_events", responses=RunEventSerializer(many=True))
     def get(self, request: Request, pk: int) -> Response:
         page = self.paginate_queryset(_fetch(request, pk).events.all())
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+
+class RunEvaluations(GenericAPIView[Run]):
+    serializer_class = RunSerializer
+    queryset = Run.objects.none()
+
+    @extend_schema(operation_id="runs_evaluations", responses=RunSerializer(many=True))
+    def get(self, request: Request, pk: int) -> Response:
+        """What the run's model, or a checkpoint of it, was measured at."""
+        rows = results.evaluations_of(_fetch(request, pk))
+        page = self.paginate_queryset(rows.select_related("workspace").prefetch_related("inputs"))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+
+class SnapshotEvaluations(GenericAPIView[Run]):
+    serializer_class = RunSerializer
+    queryset = Run.objects.none()
+
+    @extend_schema(operation_id="snapshots_evaluations", responses=RunSerializer(many=True))
+    def get(self, request: Request, pk: int) -> Response:
+        """What models were measured at on the snapshot."""
+        snapshots = Snapshot.objects.select_related("dataset__workspace")
+        snapshot = access.fetch(_plain(request), snapshots, Role.LEAD, pk=pk)
+        rows = results.evaluations_on(snapshot)
+        page = self.paginate_queryset(rows.select_related("workspace").prefetch_related("inputs"))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)

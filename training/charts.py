@@ -1,7 +1,8 @@
 """Line charts as SVG, drawn on the server: no script, readable by a screen reader. Pure."""
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.utils.html import format_html, format_html_join
@@ -44,6 +45,19 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
     step = next(m * size for m in (1, 2, 2.5, 5, 10) if m * size >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
     return [round(k * step, 12) for k in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def tick_labels(values: Sequence[float]) -> list[str]:
+    """As `number`, but with the digits that it takes to tell neighbours apart."""
+    labels = [number(value) for value in values]
+    step = min((b - a for a, b in itertools.pairwise(values)), default=math.inf)
+    read = (float(label.replace(",", "")) for label in labels)
+    if all(abs(a - b) < step / 100 for a, b in zip(read, values, strict=True)):
+        return labels
+    places = max(0, 1 - math.floor(math.log10(step)))  # steps have two digits at most: 2.5
+    exact = [f"{value:.{places}f}" for value in values]
+    spare = min(len(text) - len(text.rstrip("0")) for text in exact) if places else 0
+    return [text[: len(text) - spare].rstrip(".") for text in exact]
 
 
 def thin(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
@@ -105,8 +119,8 @@ def chart(title: str, lines: Sequence[Line], mark: tuple[str, float] | None = No
         '<line class="ax" x1="{}" x2="{}" y1="{}" y2="{}"/>'
         '<text x="{}" y="{}" text-anchor="end">{}</text>',
         (
-            (LEFT, WIDTH - RIGHT, y(v), y(v), LEFT - 6, y(v) + 4, number(v))
-            for v in ticks(low, high)
+            (LEFT, WIDTH - RIGHT, y(v), y(v), LEFT - 6, y(v) + 4, tick)
+            for v, tick in zip(ticks(low, high), tick_labels(ticks(low, high)), strict=True)
         ),
     )
     feet = format_html_join(
@@ -164,6 +178,52 @@ def _dots(line: Line, x, y) -> SafeString:  # type: ignore[no-untyped-def]
              line.name, number(value), f"{step:g}")
             for place, (step, value) in enumerate(points)
         ),
+    )  # fmt: skip
+
+
+def reliability(title: str, bins: Sequence[Mapping[str, float]]) -> SafeString:
+    """How right (upwards) by how sure (to the right), both from 0 and a half on; the dashed line is
+    where they agree. `bins`: {"sure", "right", "pairs"}; a dot's area is its share of the pairs."""
+    total = sum(row["pairs"] for row in bins) or 1
+
+    def x(sure: float) -> float:
+        return round(LEFT + (min(max(sure, 0.5), 1) - 0.5) * 2 * (WIDTH - LEFT - RIGHT), 1)
+
+    def y(right: float) -> float:
+        return round(TOP + (1 - min(max(right, 0), 1)) * (HEIGHT - TOP - BOTTOM), 1)
+
+    grid = format_html_join(
+        "",
+        '<line class="ax" x1="{}" x2="{}" y1="{}" y2="{}"/>'
+        '<text x="{}" y="{}" text-anchor="end">{}</text>',
+        ((LEFT, WIDTH - RIGHT, y(v), y(v), LEFT - 6, y(v) + 4, f"{v:g}") for v in (0, 0.5, 1)),
+    )
+    feet = format_html_join(
+        "",
+        '<text x="{}" y="{}" text-anchor="{}">{}</text>',
+        (
+            (x(v), HEIGHT - 7, "end" if v == 1 else "start" if v == 0.5 else "middle", f"{v:g}")
+            for v in (0.5, 0.6, 0.7, 0.8, 0.9, 1)
+        ),
+    )
+    ordered = sorted(bins, key=lambda row: row["sure"])
+    path = " ".join(f"{x(row['sure'])},{y(row['right'])}" for row in ordered)
+    dots = format_html_join(
+        "",
+        '<circle class="fill" cx="{}" cy="{}" r="{}"><title>{} % sure, {} % right, {} pairs'
+        "</title></circle>",
+        (
+            (x(row["sure"]), y(row["right"]), round(3 + 9 * math.sqrt(row["pairs"] / total), 1),
+             round(100 * row["sure"]), round(100 * row["right"]), f"{row['pairs']:g}")
+            for row in ordered
+        ),
+    )  # fmt: skip
+    said = "; ".join(f"{row['sure']:.0%} sure, {row['right']:.0%} right" for row in ordered)
+    return format_html(
+        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}. {}">{}{}'
+        '<line class="ax mark" x1="{}" x2="{}" y1="{}" y2="{}" stroke-dasharray="3 4"/>'
+        '<polyline class="l1" points="{}"/>{}</svg>',
+        WIDTH, HEIGHT, title, said, grid, feet, x(0.5), x(1), y(0.5), y(1), path, dots,
     )  # fmt: skip
 
 

@@ -20,9 +20,10 @@ import psutil
 from django.conf import settings
 
 from training import hosts
-from training.inputs import Chosen, staged
+from training.inputs import Chosen
 from training.models import Run, RunInput
 from training.recipes.run_dir import write_json
+from training.staging import staged
 
 # What a trainer may know of our environment: no secret, no database. The rest is left out.
 PASSED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
@@ -185,6 +186,11 @@ class LocalEngine:
 
     def has_checkpoint(self, run: Run) -> bool:
         return any((run.directory / "checkpoints").glob("step-*"))
+
+    def checkpoints(self, run: Run) -> list[int]:
+        """Steps of the complete ones that are still there."""
+        names = (path.name[5:] for path in (run.directory / "checkpoints").glob("step-*"))
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def cancel(self, run: Run, how: str) -> None:
         """`how`: "stop" asks by file, "term" by signal, "kill" does not ask."""

@@ -22,7 +22,7 @@ CHUNK = 4 * 1024**2  # bytes read at a time
 MAX_LINE = 256 * 1024  # bytes; a longer line is left out, and a note says so
 MAX_TEXT = 20_000  # characters kept of a string
 MAX_ENTRIES = 100  # of a list or a mapping
-MAX_DEPTH = 6
+MAX_DEPTH = 8  # the preflight's marked rows, the deepest of what recipes write, are 7 deep
 MAX_NUMBER = 2**31 - 1
 LOG_TAIL = 16_000  # bytes of the log that the page shows
 

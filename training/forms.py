@@ -7,21 +7,38 @@ from django import forms
 from django.conf import settings
 from django.db.models import QuerySet
 
-from annotation.models import Project, Workspace
+from annotation.models import Workspace
 from exports.models import Dataset, Snapshot
-from training.inputs import Given, base_models
+from training.inputs import LANGUAGE, Given, base_models, sources
 from training.models import Run
-from training.recipes.configs import RECIPES, ConfigError, parse
+from training.recipes.configs import RECIPES, ConfigError, EvaluateConfig, parse
 from training.runs import preset_values
 
-PRESETS = [("quick", "Quick: minutes on a processor"), ("sensible", "Sensible: all rows")]
+PRESETS = [("quick", "Quick: some minutes"), ("sensible", "Sensible: all rows")]
+# What a recipe is for, in a line above its form.
+ABOUT = {
+    "pretrain": "Learns the documents themselves, token by token.",
+    "sft": "Learns to answer as the rows do.",
+    "reward": "Learns which of two answers is better; PPO and evaluations are judged by it.",
+    "dpo": "Learns from comparisons directly, without a reward model. Start from an SFT run.",
+    "kto": "Learns from thumbs up and down. Start from an SFT run.",
+    "classify": "Learns to give a text its label.",
+    "ppo": "Practises on the prompts; a reward model or a rule judges. Start from an SFT run.",
+    "evaluate": "Trains nothing: measures a model on the test rows, alone or against another.",
+}
 GROUPS = {
     "recipe": "Recipe",
     "model": "Model and rows",
     "adapter": "Adapter",
     "optimiser": "Optimiser",
+    "watch": "Watching",
 }
 READY = Snapshot.State.READY
+FROM_SFT = ("ppo", "dpo", "kto")  # recipes that begin with what an SFT run left
+NO_JUDGE = (
+    "PPO needs a judge. Choose a reward model (a dataset of comparisons trains one), or choose a "
+    "rule under All settings."
+)
 
 
 def ready_snapshots(workspace: Workspace, kind: str) -> "QuerySet[Snapshot]":
@@ -103,6 +120,12 @@ class ConfigForm(forms.Form):
     def __init__(self, data: Any = None, *, recipe: str) -> None:
         super().__init__(data, prefix=recipe)
         self.recipe = recipe
+        if recipe == "evaluate":
+            few, usual = preset_values(recipe, "quick")["eval_rows"], EvaluateConfig().eval_rows
+            self.fields["preset"].choices = [  # type: ignore[attr-defined]
+                ("quick", f"Quick: {few} rows"),
+                ("sensible", f"Sensible: {usual} rows"),
+            ]
         chosen = self.data.get(self.add_prefix("preset")) if self.is_bound else "quick"
         preset = preset_values(recipe, "quick" if chosen == "quick" else "")
         self.specs = {spec.name: spec for spec in fields(RECIPES[recipe].config)}
@@ -128,22 +151,50 @@ class ConfigForm(forms.Form):
         return [self[name] for name in self.fields if name not in self.specs]
 
     def groups(self) -> list[dict[str, Any]]:
-        """The knobs by group: title and fields."""
+        """The knobs by group, the recipe's own first: title, fields, and has one of them an error
+        or been turned, so that it must be seen?"""
         found = []
         for group, title in GROUPS.items():
             bound = [self[n] for n, spec in self.specs.items() if spec.metadata["group"] == group]
             if bound:
-                found.append({"title": title, "fields": bound})
+                turned = any(field.errors or field.value() for field in bound)
+                found.append({"title": title, "fields": bound, "open": turned})
         return found
 
     def has_wrong_knob(self) -> bool:
         return any(name in self.errors for name in self.specs)
 
 
-class StartForm(ConfigForm):
-    """Train on a snapshot of this dataset, from its own page."""
+def with_none(field: ModelField) -> ModelField:
+    """The field with a first choice of none."""
+    offered: Any = field.choices
+    field.choices = [("", "none"), *offered]
+    return field
 
-    field_order = ("snapshot", "model", "reward", "hub", "preset")
+
+def reward_field(workspace: Workspace, *, required: bool) -> ModelField:
+    """Which reward model judges; its runs may still work."""
+    field = ModelField(label="Judged by reward model", required=required)
+    field.offer([("Runs", finished(workspace, "reward", under_way=True))])
+    return field if required else with_none(field)
+
+
+def against_field(workspace: Workspace) -> ModelField:
+    """Which language model a measured one is set against, if any."""
+    field = ModelField(
+        label="Set against",
+        required=False,
+        help_text="It answers the same prompts; a reward model says who wins",
+    )
+    tuned = finished(workspace, *LANGUAGE, under_way=True)
+    field.offer([("Runs of this workspace", tuned), ("Base models", base_models())])
+    return with_none(field)
+
+
+class StartForm(ConfigForm):
+    """Train on a snapshot of this dataset, or measure a model on it, from its own page."""
+
+    field_order = ("snapshot", "model", "hub", "against", "reward", "preset")
 
     def __init__(self, data: Any = None, *, recipe: str, dataset: Dataset) -> None:
         super().__init__(data, recipe=recipe)
@@ -155,29 +206,44 @@ class StartForm(ConfigForm):
         self.fields["model"] = model = ModelField(
             label="Start from", required=not settings.ALLOW_HUB
         )
-        tuned = finished(workspace, "sft", "ppo", under_way=True)
-        bases = base_models()
-        first = [("Runs of this workspace", tuned), ("Base models", bases)]
-        model.offer(first if recipe == "ppo" else first[::-1])
+        evaluates = recipe == "evaluate"
+        names = {*sources(recipe, "model"), *sources(recipe, "init")} - {"convert"}
+        tuned = finished(workspace, *names, under_way=True)
+        groups = [("Base models", base_models()), ("Runs of this workspace", tuned)]
+        if evaluates:
+            model.label = "Model"
+        # What builds on a trained model begins with one: the newest SFT run, if there is one.
+        model.offer(groups[::-1] if recipe in (*FROM_SFT, "evaluate") else groups)
+        if recipe in FROM_SFT:
+            newest = (run for _, run in finished(workspace, "sft", under_way=True))
+            model.initial = next((f"run-{run.pk}" for run in newest if isinstance(run, Run)), None)
         if settings.ALLOW_HUB:
             self.fields["hub"] = forms.CharField(
                 label="or a model of the Hub", required=False, help_text="owner/name; downloaded"
             )
-        if "reward" in RECIPES[recipe].inputs:
-            self.fields["reward"] = reward = ModelField(label="Judged by reward model")
-            reward.offer([("Runs", finished(workspace, "reward", under_way=True))])
-        rewards = self.fields.get("reward")
-        self.lacks_reward = isinstance(rewards, ModelField) and not rewards.given
+        needs = RECIPES[recipe].inputs
+        if "against" in needs:
+            self.fields["against"] = against_field(workspace)
+        if "reward" in needs:
+            self.fields["reward"] = reward_field(workspace, required=needs["reward"])
+        if recipe == "ppo":
+            self.fields["reward"].help_text = "With none, a rule judges: under All settings"
         self.order_fields(self.field_order)
         self.has_snapshot = snapshots.exists()
         self.has_model = bool(model.given) or settings.ALLOW_HUB
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        ruled = cleaned.get("config", {"rule": "?"}).get("rule", "none") != "none"
+        if self.recipe == "ppo" and not (ruled or cleaned.get("reward") or "reward" in self.errors):
+            self.add_error("reward", NO_JUDGE)
+        return cleaned
 
     def inputs(self) -> dict[str, Given]:
         """What `create_run` takes, of a valid form."""
         cleaned = self.cleaned_data
         found = {"snapshot": cleaned["snapshot"], "model": cleaned.get("hub") or cleaned["model"]}
-        if cleaned.get("reward"):
-            found["reward"] = cleaned["reward"]
+        found |= {name: cleaned.get(name) for name in ("reward", "against")}
         return {name: value for name, value in found.items() if value}
 
 
@@ -206,39 +272,3 @@ class RlhfForm(forms.Form):
 
     def arguments(self) -> dict[str, Any]:
         return {name: self.cleaned_data[name] for name in self.fields}
-
-
-class AnswerForm(forms.Form):
-    """Which project's prompts a finished model is to answer, and how many of them."""
-
-    project = forms.ModelChoiceField(Project.objects.none(), empty_label=None)
-    limit = forms.IntegerField(
-        min_value=1,
-        required=False,
-        label="At most",
-        help_text="Empty: all that it has not answered",
-    )
-
-    def __init__(self, *args: Any, workspace: Workspace, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        projects = workspace.projects.filter(archived=None).order_by("name")
-        self.fields["project"].queryset = projects  # type: ignore[attr-defined]
-
-
-class ProjectAnswerForm(forms.Form):
-    """Which finished model is to answer this project's prompts."""
-
-    model = ModelField()
-    limit = AnswerForm.base_fields["limit"]
-
-    def __init__(self, *args: Any, workspace: Workspace, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        model = self.fields["model"]
-        assert isinstance(model, ModelField)
-        model.offer(
-            [
-                ("Runs of this workspace", finished(workspace, "sft", "ppo")),
-                ("Base models", base_models()),
-            ]
-        )
-        self.has_model = bool(model.given)

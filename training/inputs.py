@@ -6,7 +6,6 @@ MODEL_PATHS, and what a convert run left. Only the operator's shell may name a s
 
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,12 +18,14 @@ from exports.models import Snapshot
 from training.models import Run, RunInput
 from training.recipes.configs import RECIPES
 
-Given = Snapshot | Run | Path | str
 Kind = RunInput.Kind
 KINDS = {"model": Kind.MODEL, "init": Kind.ADAPTER, "reward": Kind.REWARD,
-         "snapshot": Kind.SNAPSHOT, "prompts": Kind.PROMPTS}  # fmt: skip
-# Which recipes' runs may stand at an input.
-SOURCES = {"model": ("convert", "sft", "ppo"), "init": ("sft", "ppo"), "reward": ("reward",)}
+         "against": Kind.MODEL, "snapshot": Kind.SNAPSHOT, "prompts": Kind.PROMPTS}  # fmt: skip
+# Which recipes' runs may stand at an input. What only judges can be measured, but not built on.
+LANGUAGE = ("sft", "ppo", "dpo", "kto", "pretrain")
+JUDGES = ("reward", "classify")
+SOURCES = {"model": ("convert", *LANGUAGE), "init": LANGUAGE, "reward": ("reward",),
+           "against": ("convert", *LANGUAGE)}  # fmt: skip
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -41,14 +42,23 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Staged:
-    """An input as the run directory gets it: an absolute path, or a Hub id."""
+class Checkpoint:
+    """Weights that a run passed through on its way: a folder beside its artifact."""
 
-    name: str
-    kind: str
-    path: str
-    sha256: str = ""
-    is_local: bool = True
+    run: Run
+    step: int
+
+    @property
+    def path(self) -> Path:
+        return self.run.directory / "checkpoints" / f"step-{self.step}"
+
+    @property
+    def is_usable(self) -> bool:
+        """Can it be loaded as a model? PPO's own cannot, and old ones are deleted."""
+        return any((self.path / n).is_file() for n in ("adapter_config.json", "config.json"))
+
+
+Given = Snapshot | Run | Checkpoint | Path | str
 
 
 def _within(path: Path, root: Path) -> bool:
@@ -111,7 +121,7 @@ def model_name(given: Given) -> str:
 
 def is_whole(run: Run) -> bool:
     """Does the run leave full weights, which are a base model of their own? Else an adapter."""
-    return run.recipe == "convert" or run.config.get("adaptation") == "full"
+    return run.recipe == "convert" or run.config.get("adaptation") in ("full", "half")
 
 
 def base_of(run: Run) -> Given:
@@ -156,7 +166,7 @@ def _snapshot(recipe: str, given: Given, workspace: Workspace, operator: bool) -
             sha256, kind = str(about.get("sha256", "")), about.get("kind")
             if sha256 and Snapshot.objects.filter(sha256=sha256, state="withdrawn").exists():
                 raise Refused(f"{path} is a copy of a snapshot that has been withdrawn.")
-            if kind != wanted:
+            if wanted not in ("any", kind):
                 raise Refused(f"{title} reads a snapshot of kind {wanted}; {path} is of {kind}.")
             return Chosen("snapshot", Kind.SNAPSHOT, path=str(path), sha256=sha256)
         given = row
@@ -167,25 +177,42 @@ def _snapshot(recipe: str, given: Given, workspace: Workspace, operator: bool) -
         raise Refused(f"{given} has been withdrawn: train on its successor.")
     if given.state != Snapshot.State.READY:
         raise Refused(f"{given} is not ready ({given.state}): wait until it is frozen.")
-    if given.dataset.kind != wanted:
+    if wanted not in ("any", given.dataset.kind):
         raise Refused(
             f"{title} reads a snapshot of kind {wanted}; {given} is of {given.dataset.kind}."
         )
     return Chosen("snapshot", Kind.SNAPSHOT, snapshot=given, sha256=given.sha256)
 
 
-def _run(name: str, source: Run, workspace: Workspace) -> Chosen:
+def sources(recipe: str, name: str) -> tuple[str, ...]:
+    """The recipes whose runs may stand at this input of this recipe."""
+    judged = JUDGES if recipe == "evaluate" and name in ("model", "init") else ()
+    return SOURCES.get(name, ()) + judged
+
+
+def _run(recipe: str, name: str, source: Run, workspace: Workspace) -> Chosen:
     """Another run, if it may stand there. Raises Refused."""
     if source.workspace_id != workspace.pk and source.recipe != "convert":
         raise Refused(f"There is no run {source.pk} in this workspace.")
-    if source.recipe not in SOURCES.get(name, ()):
-        allowed = " or ".join(RECIPES[key].title for key in SOURCES.get(name, ())) or "no run"
+    may = sources(recipe, name)
+    if source.recipe not in may:
+        allowed = " or ".join(RECIPES[key].title for key in may) or "no run"
         what = RECIPES[source.recipe].title
         raise Refused(f"“{name}” takes the model of {allowed}; run {source.pk} is {what}.")
     if source.state in (Run.State.FAILED, Run.State.CANCELLED):
         raise Refused(f"Run {source.pk} was {source.state}: there is nothing to start from.")
     sha256 = str(source.result.get("artifact", {}).get("sha256", ""))
     return Chosen(name, KINDS[name], source=source, sha256=sha256)
+
+
+def _checkpoint(recipe: str, name: str, given: Checkpoint, workspace: Workspace) -> Chosen:
+    """A checkpoint of a run that has ended well, if it is there. Raises Refused."""
+    if recipe != "evaluate" or name not in ("model", "init"):
+        raise Refused("A checkpoint can be measured, not built on.")
+    chosen = _run(recipe, name, given.run, workspace)
+    if given.run.state != Run.State.SUCCEEDED or not given.is_usable:
+        raise Refused(f"Run {given.run.pk} keeps no checkpoint of step {given.step} to measure.")
+    return replace(chosen, path=str(given.path), sha256="")
 
 
 def _artifact(name: str, given: Path | str) -> Chosen:
@@ -221,15 +248,17 @@ def choose(
         elif name == "prompts":
             chosen.append(Chosen(name, Kind.PROMPTS, path=str(value)))
         elif isinstance(value, Run):
-            chosen.append(_run(name, value, workspace))
-        elif name == "model":
+            chosen.append(_run(recipe, name, value, workspace))
+        elif isinstance(value, Checkpoint):
+            chosen.append(_checkpoint(recipe, name, value, workspace))
+        elif name in ("model", "against"):
             chosen.append(Chosen(name, Kind.MODEL, path=model_path(str(value))))
         elif operator and isinstance(value, str | Path):
             chosen.append(_artifact(name, value))
         else:
             raise Refused(f"“{name}” takes a run of this workspace.")
-    init = given.get("init")
-    if isinstance(init, Run):
+    init = run_of(given.get("init"))
+    if init is not None:
         base, model = base_of(init), given["model"]
         if _folder(base) != _folder(model):
             raise Refused(
@@ -239,57 +268,24 @@ def choose(
     return chosen
 
 
+def run_of(given: Given | None) -> Run | None:
+    """The run behind a model, where there is one."""
+    if isinstance(given, Checkpoint):
+        return given.run
+    return given if isinstance(given, Run) else None
+
+
 def _sorted(given: dict[str, Given]) -> dict[str, Given]:
     """Adapters at `init`, what they stand on at `model`."""
     model, init = given.get("model"), given.get("init")
-    if isinstance(model, Run) and model.recipe in SOURCES["init"] and not is_whole(model):
-        given = given | {"init": init or model, "model": base_of(model)}
-    elif isinstance(init, Run) and init.recipe in SOURCES["init"]:
-        if is_whole(init):
+    run = run_of(model)
+    if run is not None and run.recipe in SOURCES["init"] + JUDGES and not is_whole(run):
+        given = given | {"init": init or given["model"], "model": base_of(run)}
+    elif (run := run_of(init)) is not None and run.recipe in SOURCES["init"] + JUDGES:
+        if is_whole(run):
+            model = given["init"]
             given = {name: value for name, value in given.items() if name != "init"}
-            given["model"] = init
+            given["model"] = model
         else:
-            given = {"model": base_of(init)} | given
+            given = {"model": base_of(run)} | given
     return given
-
-
-def staged(rows: Iterable[Chosen | RunInput]) -> list[Staged]:
-    """What to put into the run directory; an adapter's base stands beside it as NAME_base.
-
-    Raises Refused where something has been withdrawn or has not succeeded since."""
-    found = []
-    for row in rows:
-        entry = Staged(row.name, row.kind, row.path, row.sha256, row.path.startswith("/"))
-        if row.snapshot is not None:
-            withdrawal.check(row.snapshot)
-            if row.snapshot.state != Snapshot.State.READY:
-                raise Refused(f"{row.snapshot} is {row.snapshot.state} now.")
-            entry = replace(entry, path=row.snapshot.path, is_local=True)
-        elif row.source is not None:
-            if row.source.state != Run.State.SUCCEEDED:
-                raise Refused(f"Run {row.source.pk}, which it starts from, has not succeeded.")
-            sha256 = str(row.source.result.get("artifact", {}).get("sha256", ""))
-            entry = replace(
-                entry, path=str(row.source.artifact), sha256=sha256 or entry.sha256, is_local=True
-            )
-        found.append(entry)
-        if row.name == "reward":
-            base = _reward_base(row)
-            if base:
-                found.append(base)
-    return found
-
-
-def _reward_base(row: Chosen | RunInput) -> Staged | None:
-    """What the reward adapter needs beneath it; none where it is whole or names none."""
-    base: Given
-    if row.source is not None:
-        base = base_of(row.source)
-    else:
-        about = json.loads((Path(row.path) / "annotune.json").read_text("utf-8"))
-        named = str((about.get("base") or {}).get("path") or "")
-        if not named:
-            return None
-        base = model_path(named)
-    path = str(base.artifact) if isinstance(base, Run) else str(base)
-    return Staged("reward_base", Kind.MODEL, path, is_local=path.startswith("/"))

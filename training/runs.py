@@ -15,7 +15,7 @@ from exports import chat, snapshots, withdrawal
 from exports.models import Snapshot
 from training import dispatch, embedding, hosts, moves
 from training.engine import LOCAL, LocalEngine
-from training.inputs import Chosen, Given, choose
+from training.inputs import Chosen, Given, choose, model_name, run_of
 from training.models import Run, RunInput
 from training.moves import State
 from training.recipes.configs import RECIPES, parse, to_json
@@ -29,21 +29,34 @@ def template_of(config: dict[str, Any]) -> dict[str, str]:
     return {"name": name, "text": chat.TEMPLATES.get(name, "")}
 
 
-def with_template(config: dict[str, Any], inputs: dict[str, Given]) -> dict[str, Any]:
-    """The config, with the chat template of the model it starts from unless it names one."""
-    init = inputs.get("init") or inputs.get("model")
-    if isinstance(init, Run) and "template" not in config and "template" in init.config:
+def with_template(recipe: str, config: dict[str, Any], inputs: dict[str, Given]) -> dict[str, Any]:
+    """The config, with the chat template of the model it starts from unless it names one, or the
+    recipe has no use for one."""
+    init = run_of(inputs.get("init") or inputs.get("model"))
+    takes = recipe in RECIPES and hasattr(RECIPES[recipe].config, "template")
+    if takes and init is not None and "template" not in config and "template" in init.config:
         return config | {"template": init.config["template"]}
     return config
 
 
 def default_name(recipe: str, chosen: list[Chosen]) -> str:
-    """ "SFT on Support v1"; "Answers" where there is no snapshot."""
+    """ "SFT on Support v1"; "Answers" where there is no snapshot; an evaluation says of what."""
     title = RECIPES[recipe].title
+    if recipe == "evaluate":
+        rows = {row.name: row for row in chosen}
+        top = rows.get("init") or rows["model"]
+        step = top.path.rpartition("step-")[2] if top.source and top.path else ""
+        title += f" of {_short(top)}" + (f", step {step}," if step else "")
     for row in chosen:
         if row.name == "snapshot":
             return f"{title} on {row.snapshot or row.path.rpartition('/')[2]}"
     return title
+
+
+def _short(row: Chosen) -> str:
+    if row.source is not None and row.source.recipe != "convert":
+        return f"run {row.source.pk}"
+    return model_name(row.source or row.path)
 
 
 @transaction.atomic
@@ -63,8 +76,10 @@ def create_run(
     which may name a snapshot's folder. Raises ConfigError per knob, Refused for the inputs."""
     if recipe not in RECIPES:
         raise Refused(f"There is no recipe “{recipe}”; there are {', '.join(RECIPES)}.")
-    values = to_json(parse(recipe, with_template(config, inputs)))
+    values = to_json(parse(recipe, with_template(recipe, config, inputs)))
     chosen = choose(recipe=recipe, given=inputs, workspace=workspace, operator=operator)
+    if recipe == "ppo" and values["rule"] == "none" and "reward" not in {c.name for c in chosen}:
+        raise Refused("PPO needs a judge: a reward model, a rule (its knob “rule”), or both.")
     run = Run.objects.create(
         workspace=workspace,
         name=(name or default_name(recipe, chosen))[:200],

@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 
 from annotation.errors import Refused
-from training import answers, dispatch, endings, events, hosts, moves, runs
+from training import answers, dispatch, endings, events, hosts, moves, preflights, runs
 from training.engine import LOCAL, LocalEngine
 from training.models import Run
 from training.moves import State
@@ -68,6 +68,7 @@ class Watch:
         if not moves.claim(self.run, self.name):
             return
         try:
+            preflights.keep(self.run)
             process = self.engine.submit(self.run)
         except (OSError, Refused, ValueError) as error:
             endings.fail(self.run, reason=f"It could not be started: {error}")

@@ -17,6 +17,7 @@ urlpatterns: list[URLPattern] = [
     path("runs/<int:pk>/cancel/", runs.run_cancel, name="run_cancel"),
     path("runs/<int:pk>/resume/", runs.run_resume, name="run_resume"),
     path("runs/<int:pk>/answer/", runs.run_answer, name="run_answer"),
+    path("runs/<int:pk>/evaluate/", runs.run_evaluate, name="run_evaluate"),
     # panels of other pages
     path("datasets/<int:pk>/train/", panels.dataset_panel, name="dataset_panel"),
     path("datasets/<int:pk>/train/preflight/", panels.preflight, name="preflight"),

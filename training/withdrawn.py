@@ -17,6 +17,8 @@ class Touched:
 
     @property
     def has_model(self) -> bool:
+        if self.run.recipe in ("answer", "evaluate"):
+            return False
         return bool(self.run.result.get("artifact")) or self.run.state == Run.State.SUCCEEDED
 
 

@@ -105,7 +105,7 @@ def test_a_reward_run_has_no_answers(llama, preference_snapshot, prompts, make_r
     assert perform("reward", reward.train, first) == 0
     run = make_run("answer", {"model": llama, "prompts": prompts, "init": first.artifact})
     assert work(run) == 1
-    assert "gives numbers, not answers" in result_of(run)["reason"]
+    assert "A reward model gives no answers" in result_of(run)["reason"]
 
 
 def test_prompts_that_are_none(llama, tmp_path, make_run) -> None:

@@ -1,13 +1,13 @@
-"""Rows to tokens: what is rendered, what is trained, what is cut, what is refused."""
+"""Snapshots to tables: what is read, what is left out, what is refused."""
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from exports import chat, formats
+from exports import formats
 from tests.recipes.conftest import (
-    BERT,
     SENTENCES,
     chat_tokenizer,
-    make_tokenizer,
     sft_rows,
     user,
     write_snapshot,
@@ -15,144 +15,11 @@ from tests.recipes.conftest import (
 from training.recipes import data
 from training.recipes.tokenizer import set_pad
 
-# As SmolLM2's: no generation marks, a system turn of its own.
-PLAIN = (
-    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "
-    "'<|im_end|>' + '\n'}}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-ENDLESS = (
-    "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\n' }}"
-    "{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
-)
 
-
-def encoder_of(template: str | None = chat.CHATML, max_length: int = 64) -> data.Encoder:
-    tokenizer = chat_tokenizer(template)
+def encoder_of(max_length: int = 64) -> data.Encoder:
+    tokenizer = chat_tokenizer()
     set_pad(tokenizer)
     return data.Encoder(tokenizer, max_length)
-
-
-def conversation(answer: str = "Yes, it is good.") -> list:
-    return [*user("Is it good?"), {"role": "assistant", "content": answer}]
-
-
-def trained_text(encoder: data.Encoder, example: data.Example) -> str:
-    kept = [label for label in example.labels if label != data.IGNORED]
-    return encoder.tokenizer.decode(kept)
-
-
-@pytest.mark.parametrize("template", [chat.CHATML, PLAIN, chat.INSTRUCTION])
-def test_trained_are_the_answer_and_its_end_and_nothing_else(template: str) -> None:
-    encoder = encoder_of(template)
-    example = encoder.example(conversation())
-    assert trained_text(encoder, example) == "Yes, it is good.<|im_end|>"
-    assert example.labels[-1] == encoder.tokenizer.eos_token_id
-    assert example.length == len(example.input_ids)
-
-
-def test_only_the_last_answer_is_trained() -> None:
-    encoder = encoder_of(max_length=200)
-    example = encoder.example([*conversation("An earlier answer."), *conversation()])
-    assert trained_text(encoder, example) == "Yes, it is good.<|im_end|>"
-    assert "An earlier answer." in encoder.tokenizer.decode(example.input_ids)
-
-
-def test_a_template_that_ends_no_answer_gets_an_end() -> None:
-    encoder = encoder_of(ENDLESS)
-    example = encoder.example(conversation())
-    assert trained_text(encoder, example).rstrip().endswith("<|im_end|>")
-
-
-def test_the_prompt_is_what_the_answer_was_trained_behind() -> None:
-    encoder = encoder_of()
-    example = encoder.example(conversation())
-    asked = encoder.prompt(user("Is it good?"))
-    assert example.input_ids[: len(asked)] == asked
-    assert example.labels[: len(asked)] == [data.IGNORED] * len(asked)
-    assert example.labels[len(asked)] != data.IGNORED
-
-
-def test_a_base_models_eos_is_not_the_end_that_its_template_writes() -> None:
-    tokenizer = make_tokenizer(
-        eos_token="<|endoftext|>", additional_special_tokens=["<|im_start|>", "<|im_end|>"]
-    )
-    tokenizer.chat_template = chat.CHATML
-    encoder = data.Encoder(tokenizer, 64)
-    im_end, eos = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])
-    assert encoder.end_ids == [im_end, eos]
-    assert encoder.example(conversation()).labels[-1] == im_end
-
-
-def test_a_long_row_loses_its_end_and_with_it_what_is_trained() -> None:
-    whole = encoder_of(max_length=200).example(conversation())
-    short = encoder_of(max_length=20).example(conversation())
-    assert short.input_ids == whole.input_ids[:20]
-    assert short.length == whole.length > 20
-    assert 0 <= short.trained < whole.trained
-    nothing = encoder_of(max_length=16).example([*user(SENTENCES[0] * 3), *conversation()[1:]])
-    assert nothing.trained == 0
-
-
-def test_the_first_token_of_a_row_is_never_predicted() -> None:
-    assert data.Example([5], [5], 1).trained == 0
-    assert data.Example([5, 6], [data.IGNORED, 6], 2).trained == 1
-
-
-@pytest.mark.parametrize("template", [chat.CHATML, PLAIN, chat.INSTRUCTION])
-def test_the_tokenizer_renders_the_same_bytes(template: str) -> None:
-    data.check_template(encoder_of(template), [conversation(), user("Ä ö ü 日本 {{ x }}\n\n ")])
-
-
-def test_other_bytes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder = encoder_of()
-    monkeypatch.setattr(encoder, "template", PLAIN.replace("'\n'", "' '"))
-    with pytest.raises(ValueError, match="renders differently"):
-        data.check_template(encoder, [conversation()])
-
-
-class TestPairs:
-    def pair(self, max_length: int, chosen: str = "Good, yes.", question: str = "Well?"):
-        encoder = encoder_of(max_length=max_length)
-        better, worse = formats.answer(chosen), formats.answer("Bad, no.")
-        return encoder, encoder.pair(user(question), better, worse)
-
-    def test_both_answers_follow_the_same_prompt_and_end_in_their_end(self) -> None:
-        encoder, pair = self.pair(64)
-        asked = encoder.prompt(user("Well?"))
-        assert pair.start == len(asked)
-        for ids, text in ((pair.chosen_ids, "Good, yes."), (pair.rejected_ids, "Bad, no.")):
-            assert ids[: pair.start] == asked
-            assert encoder.tokenizer.decode(ids[pair.start :]) == f"{text}<|im_end|>"
-
-    def test_a_long_prompt_loses_its_start_first(self) -> None:
-        encoder, pair = self.pair(32, question=SENTENCES[0] * 3)
-        asked = encoder.prompt(user(SENTENCES[0] * 3))
-        assert len(pair.chosen_ids) <= 32 < pair.length
-        assert pair.chosen_ids[: pair.start] == asked[-pair.start :]
-        assert encoder.tokenizer.decode(pair.chosen_ids[pair.start :]) == "Good, yes.<|im_end|>"
-
-    def test_a_long_answer_keeps_its_last_token_and_a_quarter_for_the_prompt(self) -> None:
-        encoder, pair = self.pair(32, chosen=SENTENCES[0] * 3, question=SENTENCES[1] * 3)
-        assert len(pair.chosen_ids) == 32
-        assert pair.start == 8
-        assert pair.chosen_ids[-1] == encoder.tokenizer.eos_token_id
-
-    def test_a_dialogue_is_read_as_the_pair_was(self) -> None:
-        encoder, pair = self.pair(64)
-        turns = [*user("Well?"), *formats.answer("Good, yes.")]
-        assert encoder.dialogue(turns) == pair.chosen_ids
-
-    def test_a_bert_reads_between_its_own_marks(self) -> None:
-        tokenizer = make_tokenizer(BERT, cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]")
-        tokenizer.chat_template = chat.INSTRUCTION
-        encoder = data.Encoder(tokenizer, 32)
-        pair = encoder.pair(
-            user(SENTENCES[0] * 3), formats.answer("Good."), formats.answer(SENTENCES[1] * 3)
-        )
-        for ids in (pair.chosen_ids, pair.rejected_ids):
-            assert ids[0] == tokenizer.cls_token_id and ids[-1] == tokenizer.sep_token_id
-            assert len(ids) <= 32
 
 
 class TestTables:
@@ -194,6 +61,59 @@ class TestTables:
         table = data.encode(rows, encoder_of(), "preference")
         assert table.rows["margin"].to_pylist() == [0.5]
 
+    def test_an_answer_that_is_nothing_is_told_from_one_that_is_too_long(self, tmp_path) -> None:
+        rows = [formats.preference(user("Well?"), "Yes.", "Yes.")]
+        folder = write_snapshot(tmp_path / "s", "preference", train=rows)
+        with pytest.raises(ValueError, match="empty or alike"):
+            data.training_table(folder, encoder_of(), "preference", lambda: None)
+
+
+class TestKinds:
+    """The columns that each trainer is given."""
+
+    def test_conversations_train_each_answer(self) -> None:
+        talk = [*user("One?"), *formats.answer("First."), *user("Two?"), *formats.answer("Last.")]
+        table = data.encode([{"messages": talk}], encoder_of(200), "sft")
+        labels = [i for i in table.rows["labels"][0].as_py() if i != data.IGNORED]
+        text = encoder_of().tokenizer.decode(labels)
+        assert text == "First.<|im_end|>Last.<|im_end|>"
+        assert data.question({"messages": talk}) == talk[:3]
+
+    def test_a_long_document_becomes_several_rows(self) -> None:
+        rows = [formats.document(SENTENCES[0] * 2), formats.document(""), formats.document("Hi")]
+        table = data.encode(rows, encoder_of(16), "text")
+        assert (table.read, table.cut, table.empty) == (3, 1, [2])
+        assert len(table) > 3
+        assert table.rows["input_ids"] == table.rows["labels"]
+        assert "1 of 3 rows were split into pieces of 16 tokens" in table.note(16)
+
+    def test_thumbs(self) -> None:
+        rows = [formats.unpaired(user("Well?"), f"Answer {i}.", i % 2 == 0) for i in range(4)]
+        table = data.encode(rows, encoder_of(), "unpaired")
+        assert table.rows.column_names == ["prompt_ids", "completion_ids", "label"]
+        assert table.rows["label"].to_pylist() == [True, False, True, False]
+        asked = encoder_of().prompt(user("Well?"))
+        assert table.rows["prompt_ids"].to_pylist() == [asked] * 4
+
+    def test_pairs_with_the_prompt_apart(self) -> None:
+        rows = [formats.preference(user("Well?"), "Yes.", "No.", margin=0.5)]
+        table = data.encode(rows, encoder_of(), "answers")
+        assert table.rows.column_names == ["prompt_ids", "chosen_ids", "rejected_ids"]
+        (row,) = table.rows.to_pylist()
+        (pair,) = data.encode(rows, encoder_of(), "preference").rows.to_pylist()
+        assert row["prompt_ids"] + row["chosen_ids"] == pair["chosen_ids"]
+
+    def test_labels_are_numbered_by_the_sorted_names_of_the_training_rows(self, tmp_path) -> None:
+        train = [formats.labels(f"text {i}", name) for i, name in enumerate("cab")]
+        other = [formats.labels("text", "b"), formats.labels("text", "never seen")]
+        folder = write_snapshot(tmp_path / "s", "labels", train=train, test=other)
+        table = data.training_table(folder, encoder_of(), "labels", lambda: None)
+        assert table.names == ("a", "b", "c")
+        assert table.rows["label"].to_pylist() == [2, 0, 1]
+        held_out = data.encode(other, encoder_of(), "labels", names=table.names)
+        assert held_out.rows["label"].to_pylist() == [1]
+        assert held_out.empty == [2]
+
 
 class TestSnapshots:
     def test_the_wrong_kind_is_refused_by_its_columns(self, sft_snapshot) -> None:
@@ -201,6 +121,28 @@ class TestSnapshots:
         data.check_snapshot(sft_snapshot, "prompts")
         with pytest.raises(ValueError, match="no preference snapshot.*chosen, rejected is missing"):
             data.check_snapshot(sft_snapshot, "preference")
+
+    @pytest.mark.parametrize(
+        ("kind", "row"),
+        [
+            ("text", formats.document("A text.")),
+            ("labels", formats.labels("A text.", "good")),
+            ("unpaired", formats.unpaired(user("Well?"), "Yes.", True)),
+        ],
+    )
+    def test_each_kind_is_known_by_its_columns(self, tmp_path, kind: str, row) -> None:
+        folder = write_snapshot(tmp_path / "s", kind, train=[row])
+        data.check_snapshot(folder, kind)
+        with pytest.raises(ValueError, match="no preference snapshot"):
+            data.check_snapshot(folder, "preference")
+
+    def test_whole_conversations_are_an_sft_snapshot(self, tmp_path) -> None:
+        (tmp_path / "data").mkdir()
+        turns = [*user("Well?"), *formats.answer("Yes.")]
+        table = pa.Table.from_pylist([{"messages": turns}])
+        pq.write_table(table, tmp_path / "data" / "train-00000-of-00001.parquet")
+        data.check_snapshot(tmp_path, "sft")
+        assert data.training_table(tmp_path, encoder_of(), "sft", lambda: None).read == 1
 
     def test_no_snapshot_at_all(self, tmp_path) -> None:
         with pytest.raises(ValueError, match="no folder `data`"):

@@ -12,7 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, LlamaForSequenceClassifica
 from exports import chat  # noqa: E402
 from tests.recipes import ppo_toys as toys  # noqa: E402
 from tests.recipes.conftest import chat_tokenizer  # noqa: E402
-from training.recipes import ppo, ppo_math, ppo_rollout  # noqa: E402
+from training.recipes import ppo, ppo_math, ppo_rollout, ppo_score  # noqa: E402
 from training.recipes.data import Encoder  # noqa: E402
 from training.recipes.loading import Reward  # noqa: E402
 from training.recipes.ppo_rollout import Actor, Prompt  # noqa: E402
@@ -215,11 +215,11 @@ def test_adapter_dropout_acts_in_updates_only():
     names = [n for n, m in actor.model.named_modules() if "lora_dropout" in n]
     modules = dict(actor.model.named_modules())
     assert names
-    actor.dropout(True)
+    actor.learning(True)
     assert all(modules[n].training for n in names)
     others = [m for n, m in modules.items() if "lora_dropout" not in n]
     assert not any(m.training for m in others)
-    actor.dropout(False)
+    actor.learning(False)
     assert not any(m.training for m in modules.values())
 
 
@@ -232,6 +232,26 @@ def test_a_loss_that_is_no_number_is_refused_before_it_reaches_the_weights():
     with pytest.raises(ValueError, match="diverged"):
         ppo.learn(actor, experience, toys.optimizer_of(actor), settings, 0)
     assert all(torch.equal(p, before[n]) for n, p in actor.trainable().items())
+
+
+def first_update(offset):
+    """The policy after one update whose scores are all `offset` higher, and its value head's bias
+    as that update began."""
+    actor, began = actor_of(stops=(1, 5, 8, 9)), []
+    settings = toys.config(steps=1, max_new_tokens=8, missing_eos_penalty=1.0, learning_rate=1e-3)
+    with pytest.MonkeyPatch.context() as patch:
+        right = ppo.learn
+        patch.setattr(ppo, "learn", lambda *a: began.append(actor.head.bias.item()) or right(*a))
+        toys.improve(actor, PROMPTS, lambda p, a: evens(p, a) + offset, settings)
+    return torch.cat([p.detach().flatten() for p in actor.model.parameters()]), began[0]
+
+
+def test_where_all_scores_are_higher_alike_the_policy_learns_the_same():
+    """From a value of zero it would learn how far a token is from the end of its answer."""
+    policy, began = first_update(0.0)
+    higher, began_higher = first_update(7.0)
+    assert began_higher - began == pytest.approx(7.0, abs=1e-5)
+    torch.testing.assert_close(higher, policy, atol=1e-4, rtol=0)  # a step is 1e-3
 
 
 def test_a_reward_that_is_no_number_is_refused():
@@ -248,7 +268,7 @@ def test_the_reward_reads_text_through_its_own_tokenizer_and_template(tmp_path):
     mine, theirs = chat_tokenizer(), toys.letters_tokenizer()
     model = LlamaForSequenceClassification.from_pretrained(tmp_path / "reward").eval()
     reward = Reward(model, theirs, mean=0.5, std=2.0, max_length=96, start=None)
-    score = ppo.text_score(reward, mine, batch_size=2, check=lambda: None)
+    score = ppo_score.text_score([ppo_score.by_model(reward, 2, lambda: None)], mine)
     messages = [{"role": "user", "content": "red"}]
     prompt = Prompt(Encoder(mine, 64).prompt(messages), messages)
     ids = mine("good<|im_start|> bad<|im_end|>", add_special_tokens=False)["input_ids"]
@@ -285,7 +305,7 @@ def test_the_order_of_data_is_not_drawn_from_what_others_draw_from():
 # It learns
 
 
-def bandit(beta, temperature, sign=1.0, steps=100):
+def bandit(beta, temperature, wrong=None, steps=100):
     """One-token answers with a known reward each. Returns the total variation between the policy
     and its optimum under the KL penalty, pi* ∝ ref exp(r / beta), before and after."""
     actor = actor_of()
@@ -313,8 +333,8 @@ def bandit(beta, temperature, sign=1.0, steps=100):
 
     before = apart()
     with pytest.MonkeyPatch.context() as patch:
-        right = ppo_math.token_rewards
-        patch.setattr(ppo_math, "token_rewards", lambda *a: right(*a[:4], sign * a[4]))
+        if wrong:
+            patch.setattr(ppo_math, wrong[0], wrong[1](getattr(ppo_math, wrong[0])))
         toys.improve(
             actor,
             [Prompt(prompt)] * 64,
@@ -324,16 +344,27 @@ def bandit(beta, temperature, sign=1.0, steps=100):
     return before, apart()
 
 
-# Measured: 0.003 and 0.001; at beta 0.1 and temperature 2 0.004, at beta 1 0.002.
-@pytest.mark.parametrize(("beta", "temperature"), [(0.1, 1.0), (0.5, 2.0)])
+# Measured: 0.003, 0.001 and 0.002; at beta 0.1 and temperature 2 0.004.
+@pytest.mark.parametrize(("beta", "temperature"), [(0.1, 1.0), (0.5, 2.0), (1.0, 1.0)])
 def test_a_bandit_reaches_the_optimum_that_is_known_in_closed_form(beta, temperature):
     before, after = bandit(beta, temperature)
     assert before > 0.1
     assert after < 0.03
 
 
-def test_the_bandit_would_notice_a_wrong_sign_of_kl():
-    assert bandit(0.1, 1.0, sign=-1.0, steps=50)[1] > 0.3
+WRONG = {
+    "kl is a gain": ("token_rewards", lambda right: lambda *a: right(*a[:4], -a[4])),
+    # Answers are drawn at one temperature and thought of at another.
+    "no temperature": (
+        "token_log_probs",
+        lambda right: lambda logits, ids, t: right(logits, ids, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize(("wrong", "temperature"), [("kl is a gain", 1.0), ("no temperature", 2.0)])
+def test_the_bandit_would_notice(wrong, temperature):
+    assert bandit(0.1, temperature, WRONG[wrong], steps=50)[1] > 0.1
 
 
 # An optimum with KL: at 0.005 a nat, 0.95 of the raw reward is worth its price. Measured on five

@@ -171,6 +171,9 @@ def test_the_learning_rate_rises_then_falls_or_holds():
     rates = [ppo_math.learning_rate(1.0, i, 10, 0.2, "linear") for i in range(10)]
     # Two updates of warm-up, then 8 eighths down: the last update still learns.
     assert rates == pytest.approx([0.5, 1.0, 1.0, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8])
+    # Half a cosine over the same eighths: (1 - cos(pi left)) / 2.
+    waves = [ppo_math.learning_rate(1.0, i, 10, 0.2, "cosine") for i in (0, 2, 4, 6, 9)]
+    assert waves == pytest.approx([0.5, 1.0, 0.853553, 0.5, 0.038060], abs=1e-6)
     held = [ppo_math.learning_rate(1.0, i, 10, 0.2, "constant") for i in range(10)]
     assert held == [0.5] + [1.0] * 9
     assert ppo_math.learning_rate(1.0, 0, 1, 0.0, "linear") == 1.0

@@ -84,7 +84,13 @@ def test_what_a_run_says_and_leaves(straight, store):
     result = result_of(straight)
     assert result["state"] == "succeeded"
     before, after = result["metrics"]["before"], result["metrics"]["after"]
-    assert before.keys() == after.keys() == {"reward_mean", "kl", "length", "eos_share", "rows"}
+    assert (
+        before.keys()
+        == after.keys()
+        == {
+            *("reward_mean", "objective", "kl", "length", "eos_share", "rows"),
+        }
+    )
     assert before["kl"] == pytest.approx(0, abs=1e-5)
     assert abs(after["kl"]) > 1e-4
     assert len(result["samples"]) == 3
@@ -138,7 +144,7 @@ def test_killed_in_an_update_and_in_a_save_it_ends_as_if_it_had_not_been(straigh
     assert events_of(run, "metrics")[-1]["step"] == 3
     # Then in the save of the fourth, where all is written and nothing has its name yet.
     when = "str(args[1]).endswith('step-4')"
-    done = shell(run, KILLED.format(name="replace", module="ppo.os", when=when))
+    done = shell(run, KILLED.format(name="replace", module="os", when=when))
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert sorted(os.listdir(run.checkpoints)) == [".step-4", "step-2"]
     assert not (run.path / "result.json").exists()
@@ -153,7 +159,7 @@ def test_killed_in_an_update_and_in_a_save_it_ends_as_if_it_had_not_been(straigh
 
 def test_stopped_it_leaves_a_checkpoint_and_goes_on(straight, store, tmp_path, monkeypatch):
     run = toys.make_run(tmp_path / "stopped", store, **RESTLESS)
-    whole = ppo.text_score
+    whole = ppo.score_of
 
     def stop_in_the_fourth(*args):
         score, calls = whole(*args), []
@@ -167,7 +173,7 @@ def test_stopped_it_leaves_a_checkpoint_and_goes_on(straight, store, tmp_path, m
         return scored
 
     with monkeypatch.context() as patch:
-        patch.setattr(ppo, "text_score", stop_in_the_fourth)
+        patch.setattr(ppo, "score_of", stop_in_the_fourth)
         assert work(run) == 0
     assert result_of(run)["state"] == "stopped"
     assert sorted(os.listdir(run.checkpoints)) == ["step-2", "step-3"]

@@ -17,10 +17,8 @@ from tests.recipes.conftest import (
     user,
     write_snapshot,
 )
-from training.recipes import estimate, loading, preflight, reward, sft
-from training.recipes.configs import parse
+from training.recipes import estimate, loading, memory, preflight, reward, sft
 from training.recipes.entry import perform
-from training.recipes.tokenizer import load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,8 +33,9 @@ def ask(make_run):
     return examine
 
 
-def text(sample: list, trained: bool) -> str:
-    return "".join(part for part, mark in sample if mark is trained)
+def text(sample: dict, mark: str, which: int = 0) -> str:
+    """The parts of a sample that bear a mark ("" is read, and not learned)."""
+    return "".join(part for part, said in sample["texts"][which]["parts"] if said == mark)
 
 
 def test_a_run_that_would_work(llama, sft_snapshot, ask) -> None:
@@ -48,9 +47,14 @@ def test_a_run_that_would_work(llama, sft_snapshot, ask) -> None:
     assert len(found["lengths"]["edges"]) == len(found["lengths"]["counts"]) + 1
     assert 0 < found["memory"]["needed_mib"] < found["memory"]["available_mib"]
     assert 0 < found["disk"]["needed_mib"] < found["disk"]["available_mib"]
-    sample = found["samples"][0]
-    assert text(sample, True) == f"{SENTENCES[0]}<|im_end|>"
-    assert text(sample, False).endswith("Question 0?<|im_end|>\n<|im_start|>assistant\n")
+    assert [sample["which"] for sample in found["samples"][:3]] == ["longest"] * 3
+    assert 3 <= len(found["samples"]) <= 6
+    for sample in found["samples"]:
+        row = sample["row"] - 1
+        assert text(sample, "trained") == f"{SENTENCES[row % len(SENTENCES)]}<|im_end|>"
+        asked = f"Question {row}?<|im_end|>\n<|im_start|>assistant\n"
+        assert text(sample, "").endswith(asked)
+        assert text(sample, "cut") == ""
 
 
 def test_what_it_says_is_what_training_does(llama, sft_snapshot, make_run) -> None:
@@ -63,18 +67,6 @@ def test_what_it_says_is_what_training_does(llama, sft_snapshot, make_run) -> No
     assert found["steps"] == result["steps"] == 5  # 10 rows, 2 by 2 twice, one and a half times
     assert found["trainable_share"] == pytest.approx(result["trainable_share"], rel=1e-9)
     assert found["truncated_share"] == result["rows"]["cut"] / 10
-
-
-@pytest.mark.parametrize("adaptation", ["lora", "full"])
-def test_a_classifiers_share_is_exact_too(llama, adaptation: str) -> None:
-    config = parse("reward", {"adaptation": adaptation, "lora_rank": 4})
-    model = loading.load_classifier(str(llama), load_tokenizer(str(llama)))
-    if adaptation == "lora":
-        model = loading.add_lora(model, config, classifier=True)
-    shape = estimate.shape_of(str(llama), config, classifier=True)
-    # Both count the head twice: peft keeps the untrained one beside the trained one.
-    assert shape.total == sum(p.numel() for p in model.parameters())
-    assert shape.trained == sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def test_rows_with_nothing_to_train(llama, tmp_path, ask) -> None:
@@ -93,10 +85,13 @@ def test_rows_with_nothing_to_train(llama, tmp_path, ask) -> None:
     assert found["untrainable_rows"] == 2 and found["lengths"]["counts"]
 
 
-def test_pairs_show_the_better_answer_as_trained(llama, preference_snapshot, ask) -> None:
+def test_pairs_show_both_answers_as_trained(llama, preference_snapshot, ask) -> None:
     found = ask("reward", {"model": llama, "snapshot": preference_snapshot})
     assert found["ok"] and found["rows"]["train"] == 16
-    assert text(found["samples"][0], True) == "Good, yes.<|im_end|>"
+    sample = found["samples"][0]
+    assert [each["name"] for each in sample["texts"]] == ["chosen", "rejected"]
+    assert text(sample, "trained") == "Good, yes.<|im_end|>"
+    assert text(sample, "trained", 1) == "Bad, no.<|im_end|>"
 
 
 class TestRefusals:
@@ -111,7 +106,7 @@ class TestRefusals:
 
     def test_no_template(self, bare_llama, sft_snapshot, ask) -> None:
         found = ask("sft", {"model": bare_llama, "snapshot": sft_snapshot})
-        assert "choose one (chatml, instruction)" in found["refusals"][0]
+        assert "knob “template” (chatml, instruction)" in found["refusals"][0]
 
     def test_a_template_that_is_none(self, llama, sft_snapshot, ask) -> None:
         broken = {"name": "mine", "text": "{{ messages["}
@@ -130,13 +125,14 @@ class TestRefusals:
         assert "There is no model folder" in found["refusals"][0]
 
     def test_too_little_memory(self, llama, sft_snapshot, ask, monkeypatch) -> None:
-        monkeypatch.setattr(estimate, "available_bytes", lambda: 100 * estimate.MIB)
+        monkeypatch.setattr(estimate, "available_bytes", lambda: 100 * memory.MIB)
         found = ask("sft", {"model": llama, "snapshot": sft_snapshot})
         assert "100 are free" in found["refusals"][0]
-        assert "smaller batch_size" in found["refusals"][0]
+        assert "use a smaller model" in found["refusals"][0]
+        assert {change["config"].get("checkpointing") for change in found["fits"]} >= {"on"}
 
     def test_too_little_disk(self, llama, sft_snapshot, ask, monkeypatch) -> None:
-        monkeypatch.setattr(estimate, "free_disk_bytes", lambda folder: estimate.MIB)
+        monkeypatch.setattr(estimate, "free_disk_bytes", lambda folder: memory.MIB)
         found = ask("sft", {"model": llama, "snapshot": sft_snapshot})
         assert "MiB of disk" in found["refusals"][0]
 
@@ -148,6 +144,48 @@ class TestRefusals:
         found = preflight.examine(make_run("sft", inputs, template=template))
         assert "trained on other weights" in found["refusals"][0]
 
+    @pytest.mark.parametrize(
+        ("recipe", "kind", "said"),
+        [
+            ("sft", "reward_model", "A language model cannot start from a reward model"),
+            ("sft", "classifier_model", "A language model cannot start from a classifier"),
+            ("reward", "classifier_model", "A reward model cannot start from a classifier"),
+            ("classify", "reward_model", "A classifier cannot start from a reward model"),
+        ],
+    )
+    def test_a_start_that_is_none(self, recipe, kind, said, llama, tmp_path, ask) -> None:
+        left = tmp_path / "left"
+        shutil.copytree(llama, left)
+        (left / "annotune.json").write_text(json.dumps({"kind": kind}))
+        found = ask(recipe, {"model": llama, "init": left, "snapshot": tmp_path})
+        assert said in found["refusals"][0]
+
+    def test_what_the_device_cannot_do(self, llama, sft_snapshot, ask, monkeypatch) -> None:
+        inputs = {"model": llama, "snapshot": sft_snapshot}
+        monkeypatch.setattr(loading, "has_bf16", lambda: False)
+        assert "does not compute in bf16" in ask("sft", inputs, precision="bf16")["refusals"][0]
+        monkeypatch.setitem(sys.modules, "bitsandbytes.functional", None)
+        found = ask("sft", inputs, adaptation="qlora", max_steps=1)
+        assert "QLoRA needs bitsandbytes" in found["refusals"][0]
+
+    def test_a_weight_that_is_no_column(self, llama, preference_snapshot, ask) -> None:
+        found = ask("reward", {"model": llama, "snapshot": preference_snapshot}, weight="trust")
+        assert "no such column: it has chosen, prompt, rejected" in found["refusals"][0]
+
+    def test_thumbs_that_kto_cannot_learn_from(self, llama, tmp_path, ask) -> None:
+        def thumbs(name: str, *rows: tuple[str, bool]) -> dict:
+            some = [formats.unpaired(user(asked), "Good.", good) for asked, good in rows]
+            folder = write_snapshot(tmp_path / name, "unpaired", train=some)
+            return {"model": llama, "snapshot": folder}
+
+        both = thumbs("both", ("A?", True), ("B?", False))
+        assert ask("kto", both)["ok"]
+        assert "at least 2" in ask("kto", both, batch_size=1)["refusals"][0]
+        one = ask("kto", thumbs("one", ("A?", True), ("A?", False)))
+        assert "answer the same prompt" in one["refusals"][0]
+        up = ask("kto", thumbs("up", ("A?", True), ("B?", True)))
+        assert "All 2 training rows have a thumb up" in up["refusals"][0]
+
 
 def test_ppo_looks_at_prompts_and_at_the_reward_run(
     llama, sft_snapshot, preference_snapshot, tmp_path, make_run
@@ -157,11 +195,11 @@ def test_ppo_looks_at_prompts_and_at_the_reward_run(
     inputs = {"model": llama, "snapshot": sft_snapshot, "reward": first.artifact}
     found = preflight.examine(make_run("ppo", inputs))
     assert found["ok"], found["refusals"]
-    assert found["steps"] == 100 and text(found["samples"][0], True) == ""
+    assert found["steps"] == 100 and text(found["samples"][0], "trained") == ""
     plain = preflight.examine(make_run("ppo", {**inputs, "reward": llama}, "plain"))
     assert "left by no reward run" in plain["refusals"][0]
     none = preflight.examine(make_run("ppo", {"model": llama, "snapshot": sft_snapshot}, "none"))
-    assert "no reward to start from" in none["refusals"][0]
+    assert "Nothing would judge the answers" in none["refusals"][0]
 
 
 def test_answers(llama, tmp_path, ask) -> None:
@@ -188,31 +226,7 @@ def test_most_rows_cut_is_a_warning(llama, tmp_path, ask) -> None:
     snapshot = write_snapshot(tmp_path / "s", "preference", train=rows, test=rows)
     found = ask("reward", {"model": llama, "snapshot": snapshot})
     assert "1 of 1 rows are longer than 64 tokens" in found["warnings"][0]
-
-
-def test_histogram() -> None:
-    assert preflight.histogram([0, 1, 1, 3]) == {"edges": [0, 1, 2, 3, 4], "counts": [1, 2, 0, 1]}
-    found = preflight.histogram(list(range(1000)))
-    assert sum(found["counts"]) == 1000 and found["edges"][-1] > 999
-    assert len(found["counts"]) <= preflight.BARS
-
-
-def test_memory_of_the_runs_that_were_measured() -> None:
-    """SmolLM2-135M on a processor: MiB above the import of the libraries, of steps by hand and
-    (the last) of a whole SFT run. It must not say much too little, nor far too much."""
-    shape = estimate.Shape(
-        total=134_515_008, trained=134_515_008, layers=30, hidden=576, keys=192, inner=1536,
-        vocabulary=49_152,
-    )  # fmt: skip
-    measured = {("full", 512): 2882, ("lora", 512): 1981, ("lora", 1024): 4048}
-    for (adaptation, tokens), mib in measured.items():
-        config = parse("sft", {"adaptation": adaptation})
-        trained = shape.total if adaptation == "full" else 4_884_480
-        found = estimate.training_bytes(
-            estimate.Shape(**(vars(shape) | {"trained": trained})), tokens, config, logits=True
-        )
-        ratio = (found - estimate.IMPORTED) / estimate.MIB / mib
-        assert 0.9 < ratio < 1.25, (adaptation, tokens, ratio)
+    assert "raise max_length" in found["warnings"][0], "and what to do"
 
 
 def test_from_a_shell(llama, sft_snapshot, make_run) -> None:

@@ -1,8 +1,13 @@
 """The reward model on a tiny model: it starts at ln 2, separates what can be separated, resumes."""
 
 import math
+import random
+from collections import defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -105,7 +110,8 @@ def test_it_starts_from_an_sft_runs_layers(inputs, sft_snapshot, llama, make_run
 def test_a_reward_run_is_continued(run: RunDir, inputs, make_run) -> None:
     later = make_run("reward", {**inputs, "init": run.artifact}, "later", max_steps=1, **FAST)
     assert work(later) == 0, result_of(later)
-    assert result_of(later)["metrics"]["before"] == result_of(run)["metrics"]["after"]
+    before, after = result_of(later)["metrics"]["before"], result_of(run)["metrics"]["after"]
+    assert before and before.items() <= after.items()  # the words are fitted afterwards only
 
 
 def test_stopped_and_resumed_is_as_if_it_had_not_been(inputs, make_run, monkeypatch) -> None:
@@ -154,3 +160,159 @@ def test_an_adapter_is_no_reward_run(inputs, sft_snapshot, llama, make_run) -> N
     assert perform("sft", sft.train, first) == 0
     with pytest.raises(ValueError, match="left by no reward run"):
         loading.load_reward(make_run("ppo", {**inputs, "reward": first.artifact}, "later"))
+
+
+class TestWeights:
+    def test_pairs_of_a_prompt_share_one(self) -> None:
+        rows = [{"prompt": user(name)} for name in "AAAB"]
+        # 1/3, 1/3, 1/3 and 1, whose mean is 1/2.
+        assert reward.pair_weights(rows, "prompt") == pytest.approx([2 / 3, 2 / 3, 2 / 3, 2])
+        assert reward.pair_weights(rows, "pair") == [1, 1, 1, 1]
+
+    def test_a_column_says_it(self) -> None:
+        rows = [{"margin": value} for value in (1, 2.0, 0, 5)]
+        assert reward.pair_weights(rows, "margin") == pytest.approx([0.5, 1, 0, 2.5])
+
+    @pytest.mark.parametrize(
+        ("rows", "said"),
+        [
+            ([{"margin": 1.0}], "no such column: it has margin"),
+            ([{"trust": 1.0}, {"trust": "much"}], "Row 2: 'much' in the column 'trust'"),
+            ([{"trust": None}], "Row 1: None in the column 'trust' is no number"),
+            ([{"trust": True}], "Row 1: True"),
+            ([{"trust": -1.0}], "Row 1: the weight -1.0"),
+            ([{"trust": math.nan}], "Row 1: the weight nan"),
+            ([{"trust": 0.0}, {"trust": 0}], "0 in every row"),
+        ],
+    )
+    def test_a_column_that_says_none(self, rows, said) -> None:
+        with pytest.raises(ValueError, match=said):
+            reward.pair_weights(rows, "trust")
+
+    def test_a_missing_column_is_refused_in_words(self, inputs, make_run) -> None:
+        run = make_run("reward", inputs, weight="trust")
+        assert work(run) == 1
+        reason = result_of(run)["reason"]
+        assert "no such column: it has chosen, prompt, rejected" in reason
+
+    def test_the_loss_is_the_one_worked_out_by_hand(self) -> None:
+        logits = torch.tensor([[2.0], [0.0], [0.0], [1.0]])  # chosen, chosen, rejected, rejected
+        inputs = {
+            "input_ids": None,
+            "attention_mask": None,
+            "margin": torch.tensor([1.0, 0.0]),
+            "weight": torch.tensor([0.5, 1.5]),
+        }
+        trainer = SimpleNamespace(
+            args=SimpleNamespace(center_rewards_coefficient=0.1),
+            _metrics={"train": defaultdict(list)},
+        )
+        model = torch.nn.Module()
+        model.forward = lambda **_: SimpleNamespace(logits=logits)
+        loss = reward.WeightedRewardTrainer.compute_loss(trainer, model, inputs)
+        # -log s(2-0-1) = 0.313262, + 0.1 (2+0)^2; -log s(0-1) = 1.313262, + 0.1 (0+1)^2.
+        assert loss.item() == pytest.approx((0.5 * 0.713262 + 1.5 * 1.413262) / 2, abs=1e-6)
+        assert trainer._metrics["train"] == {"accuracy": [0.5], "margin": [0.5]}
+
+    @pytest.mark.parametrize(("weight", "accuracy"), [("prompt", 1.0), ("pair", 0.0)])
+    def test_one_prompt_with_many_pairs_outvotes_nobody(
+        self, weight, accuracy, llama, tmp_path, make_run
+    ) -> None:
+        # One prompt says six times that no is better, three others that yes is.
+        many = [formats.preference(user("Question A?"), "Bad, no.", "Good, yes.")] * 6
+        rows = [*many, *preference_rows(3)]
+        snapshot = write_snapshot(tmp_path / "s", "preference", train=rows, test=preference_rows(9))
+        run = make_run(
+            "reward", {"model": llama, "snapshot": snapshot}, weight=weight, batch_size=9,
+            epochs=9.0, max_steps=6, keep="last", **(FAST | {"learning_rate": 3e-3}),
+        )  # fmt: skip
+        assert work(run) == 0, result_of(run)
+        assert result_of(run)["metrics"]["after"]["accuracy"] == accuracy
+
+    def test_what_is_left_out_weighs_nothing(self, llama, tmp_path, make_run, monkeypatch) -> None:
+        same = formats.preference(user("Question 0?"), "Good, yes.", "Good, yes.")
+        rows = [same, *preference_rows(2), same]
+        snapshot = write_snapshot(tmp_path / "s", "preference", train=rows)
+        seen = []
+        was = reward.pair_weights
+        monkeypatch.setattr(reward, "pair_weights", lambda *a: seen.append(was(*a)) or seen[-1])
+        run = make_run("reward", {"model": llama, "snapshot": snapshot}, max_steps=1)
+        assert work(run) == 0, result_of(run)
+        assert seen[0] == [1.0, 1.0]
+
+
+class TestMargins:
+    @pytest.mark.parametrize("model", ["llama", "bert"])
+    def test_it_enters_the_first_loss(self, model, tmp_path, make_run, request) -> None:
+        rows = [
+            formats.preference(user(f"Question {i}?"), "Good, yes.", "Bad, no.", margin=1.0)
+            for i in range(4)
+        ]
+        folder = tmp_path / "s"
+        (folder / "data").mkdir(parents=True)
+        table = pa.Table.from_pylist(rows, formats.schema("preference", margin=True))
+        pq.write_table(table, folder / "data" / "train-00000-of-00001.parquet")
+        run = make_run(
+            "reward", {"model": request.getfixturevalue(model), "snapshot": folder},
+            template={"name": "instruction"}, max_steps=1, **FAST,
+        )  # fmt: skip
+        assert work(run) == 0, result_of(run)
+        losses = [e["values"]["loss"] for e in events_of(run, "metrics") if "loss" in e["values"]]
+        # Both rewards are 0 yet: -log s(0 - 0 - 1).
+        assert losses == pytest.approx([1.313262], abs=1e-4)
+
+
+def test_rewards_are_the_same_bit_by_bit_after_a_reload(inputs, make_run, monkeypatch) -> None:
+    texts = [[5, 6, 7, 8], [9, 10, 11], [12]]
+    told = []
+    was = reward.save_artifact
+
+    def saves(run, model, tokenizer, **more):
+        told.append(evaluation.rewards(model, texts, tokenizer.pad_token_id))
+        return was(run, model, tokenizer, **more)
+
+    monkeypatch.setattr(reward, "save_artifact", saves)
+    run = make_run("reward", inputs, max_steps=3, **FAST)
+    assert work(run) == 0, result_of(run)
+    found = loading.load_reward(make_run("ppo", {**inputs, "reward": run.artifact}, "later"))
+    again = evaluation.rewards(found.model, texts, found.tokenizer.pad_token_id)
+    assert again == told[0] and len(set(again)) == 3
+
+
+def signal_rows(count: int, rng: random.Random, shuffled: bool) -> list:
+    """Two pairs a prompt: the better answer has a "yes" somewhere among random words, the worse one
+    a "no"; or it is drawn which is called the better one."""
+    words = [word for sentence in SENTENCES[:5] for word in sentence.split()]
+    rows = []
+    for i in range(count):
+        said = [" ".join([*rng.sample(words, 3), mark, *rng.sample(words, 2)]) for mark in "yn"]
+        said = [text.replace(" y ", " yes ").replace(" n ", " no ") for text in said]
+        if shuffled and rng.random() < 0.5:
+            said.reverse()
+        rows.append(formats.preference(user(f"Prompt {i // 2}, {rng.choice(words)}?"), *said))
+    return rows
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_planted_signal_is_found_and_shuffled_labels_are_not(
+    shuffled, llama, tmp_path, make_run
+) -> None:
+    rows = signal_rows(400, random.Random(1), shuffled)
+    # The prompts of the test are none of the training's.
+    snapshot = write_snapshot(tmp_path / "s", "preference", train=rows[:240], test=rows[240:])
+    run = make_run(
+        "reward", {"model": llama, "snapshot": snapshot}, batch_size=8, max_steps=60, epochs=2.0,
+        eval_rows=160, **(FAST | {"learning_rate": 5e-3}),
+    )  # fmt: skip
+    assert work(run) == 0, result_of(run)
+    accuracy = result_of(run)["metrics"]["after"]["accuracy"]
+    if shuffled:
+        assert abs(accuracy - 0.5) < 3 * math.sqrt(0.25 / 160)
+    else:
+        assert accuracy >= 0.95
+
+
+def test_it_wants_pairs(llama, sft_snapshot, make_run) -> None:
+    run = make_run("reward", {"model": llama, "snapshot": sft_snapshot})
+    assert work(run) == 1
+    assert "no preference snapshot" in result_of(run)["reason"]

@@ -3,15 +3,15 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from exports import chat
+from exports import chat, formats
 from tests.recipes.conftest import (
     SENTENCES,
     events_of,
@@ -25,8 +25,6 @@ from training.recipes import reporting, sft
 from training.recipes.entry import perform
 from training.recipes.run_dir import RunDir
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def work(run: RunDir) -> int:
     return perform("sft", sft.train, run)
@@ -38,34 +36,6 @@ def weights(run: RunDir, name: str = "adapter_model.safetensors") -> dict[str, t
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-
-
-def shell(run: RunDir, patch: str = "") -> int:
-    """The recipe in a process of its own, `patch` done before it starts; its exit code."""
-    code = f"{patch}\nfrom training.recipes import sft\nfrom training.recipes.entry import main\n"
-    done = subprocess.run(
-        [sys.executable, "-c", code + "main('sft', sft.train)", str(run.path)],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.returncode
-
-
-def killed_in(place: str, step: int) -> str:
-    """Code that kills the process, as a machine would, where the reporter is told of `place`."""
-    return f"""
-import os, signal
-from training.recipes.reporting import Reporter
-was = Reporter.{place}
-def dies(self, args, state, control, **more):
-    if state.global_step == {step}:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return was(self, args, state, control, **more)
-Reporter.{place} = dies
-"""
 
 
 class TestLora:
@@ -173,26 +143,6 @@ class TestResume:
         run.close()
         return run
 
-    def test_killed_between_checkpoints(self, inputs, straight: RunDir, make_run) -> None:
-        run = make_run("sft", inputs, **self.CONFIG)
-        assert shell(run, killed_in("on_step_end", 5)) == -signal.SIGKILL
-        assert not (run.path / "result.json").exists()
-        assert work(make_run("sft", inputs, **self.CONFIG)) == 0
-        assert events_of(run, "state")[0]["step"] == 4
-        assert events_of(run, "state")[0]["state"] == "resumed"
-        assert same(weights(run), weights(straight))
-        said, expected = result_of(run), result_of(straight)
-        assert said["metrics"] == expected["metrics"] and said["samples"] == expected["samples"]
-
-    def test_killed_while_saving(self, inputs, straight: RunDir, make_run) -> None:
-        run = make_run("sft", inputs, **self.CONFIG)
-        assert shell(run, killed_in("on_save", 4)) == -signal.SIGKILL
-        assert (run.checkpoints / "checkpoint-4").is_dir()
-        assert work(make_run("sft", inputs, **self.CONFIG)) == 0
-        assert events_of(run, "state")[0]["step"] == 2
-        assert same(weights(run), weights(straight))
-        assert not list(run.checkpoints.glob("checkpoint-*"))
-
     def test_stopped_by_a_file(self, inputs, straight: RunDir, make_run, monkeypatch) -> None:
         run = make_run("sft", inputs, **self.CONFIG)
         was = reporting.Reporter.on_step_begin
@@ -257,6 +207,29 @@ class TestRefusals:
         run = make_run("sft", {"model": llama, "snapshot": snapshot})
         assert "None of the 1 training rows" in self.reason(run)
 
+    def test_a_template_that_leaves_answers_out(self, bare_llama, sft_snapshot, make_run) -> None:
+        silent = (
+            "{% for m in messages %}{{ m.role + ': ' + m.content }}"
+            "{% if m.role == 'assistant' %}{% generation %}{% endgeneration %}{% endif %}"
+            "{% endfor %}{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+        )
+        run = make_run(
+            "sft", {"model": bare_llama, "snapshot": sft_snapshot},
+            template={"name": "model", "text": silent},
+        )  # fmt: skip
+        assert "the chat template leaves them out" in self.reason(run)
+
+    def test_a_template_that_wants_parts(self, bare_llama, sft_snapshot, make_run) -> None:
+        parts = (
+            "{% for m in messages %}{{ m.role }}: {% for part in m.content %}"
+            "{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}{% endfor %}"
+        )
+        run = make_run(
+            "sft", {"model": bare_llama, "snapshot": sft_snapshot},
+            template={"name": "model", "text": parts},
+        )  # fmt: skip
+        assert "leaves out what is said" in self.reason(run)
+
     def test_the_wrong_snapshot(self, llama, preference_snapshot, make_run) -> None:
         run = make_run("sft", {"model": llama, "snapshot": preference_snapshot})
         assert "no sft snapshot" in self.reason(run)
@@ -277,6 +250,29 @@ class TestRefusals:
         run = make_run("sft", {"model": broken, "snapshot": sft_snapshot})
         assert "not a number any more at step 1" in self.reason(run)
         assert not run.artifact.exists()
+
+
+@pytest.mark.parametrize("packing", ["off", "bfd"])
+def test_whole_conversations_are_learned_answer_by_answer(
+    llama, tmp_path, make_run, packing
+) -> None:
+    rows = [
+        {"messages": [*user("One?"), *formats.answer(a), *user("Two?"), *formats.answer(b)]}
+        for a, b in zip(SENTENCES, reversed(SENTENCES), strict=True)
+    ]
+    (tmp_path / "s" / "data").mkdir(parents=True)
+    for split in ("train", "test"):
+        file = tmp_path / "s" / "data" / f"{split}-00000-of-00001.parquet"
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    run = make_run(
+        "sft", {"model": llama, "snapshot": tmp_path / "s"}, max_steps=12, epochs=50.0,
+        max_length=256, adaptation="full", learning_rate=1e-2, packing=packing,
+    )  # fmt: skip
+    assert work(run) == 0, result_of(run)
+    result = result_of(run)
+    assert result["metrics"]["after"]["loss"] < 0.8 * result["metrics"]["before"]["loss"]
+    # The sample asks for the last answer, behind the first.
+    assert result["samples"][0]["prompt"] == f"user: One?\nassistant: {SENTENCES[0]}\nuser: Two?"
 
 
 class TestSplits:

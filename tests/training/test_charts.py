@@ -5,7 +5,18 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from training.charts import HEIGHT, WIDTH, Line, chart, histogram, number, thin, ticks
+from training.charts import (
+    HEIGHT,
+    WIDTH,
+    Line,
+    chart,
+    histogram,
+    number,
+    reliability,
+    thin,
+    tick_labels,
+    ticks,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -88,3 +99,31 @@ def test_ticks_are_few_and_inside(low: float, high: float) -> None:
 def test_a_histogram() -> None:
     root = parse(histogram("Lengths", [0, 10, 20], [4, 2]))
     assert [node.text for node in root.iter(f"{SVG}title")] == ["0 to 10: 4", "10 to 20: 2"]
+
+
+def test_reliability_lies_on_its_diagonal_where_the_two_agree() -> None:
+    """The dashed line runs from (0.5, 0.5) to (1, 1); a dot's area is its share of the pairs."""
+    rows = [{"sure": 0.5, "right": 0.5, "pairs": 1}, {"sure": 1.0, "right": 1.0, "pairs": 3}]
+    root = parse(reliability("Sure", rows))
+    mark = next(node for node in root.iter(f"{SVG}line") if "mark" in node.get("class", ""))
+    dots = list(root.iter(f"{SVG}circle"))
+    for dot, end in zip(dots, "12", strict=True):
+        for axis in "xy":
+            assert float(dot.get(f"c{axis}")) == float(mark.get(f"{axis}{end}"))
+    assert [float(dot.get("r")) for dot in dots] == pytest.approx([7.5, 10.8])
+    assert dots[1].find(f"{SVG}title").text == "100 % sure, 100 % right, 3 pairs"
+    assert "50% sure, 50% right" in root.get("aria-label")
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([0, 0.5, 1], ["0", "0.5", "1"]),
+        ([5.975, 5.98, 5.985], ["5.975", "5.980", "5.985"]),
+        ([0.9999, 1.0, 1.0001], ["0.9999", "1.0000", "1.0001"]),
+        ([12_340, 12_345], ["12340", "12345"]),
+        ([3.0], ["3"]),
+    ],
+)
+def test_neighbours_on_an_axis_are_told_apart(values: list[float], shown: list[str]) -> None:
+    assert tick_labels(values) == shown

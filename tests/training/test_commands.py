@@ -45,6 +45,15 @@ def test_train_waits_and_needs_no_worker(shell, base, freeze) -> None:
     assert Run.objects.get().state == "succeeded"
 
 
+def test_the_directory_that_get_model_prints_is_a_model(shell, make_run, freeze) -> None:
+    """As one is an `init`: the run, and not a folder that lies nowhere for models."""
+    model = make_run(recipe="convert", inputs={})
+    model.directory.mkdir(parents=True, exist_ok=True)
+    (model.directory / "spec.json").write_text("{}")
+    shell("train", "sft", "--snapshot", freeze("sft").path, "--model", str(model.directory))
+    assert Run.objects.get(recipe="sft").inputs.get(name="model").source == model
+
+
 def test_the_whole_chain(shell, base, freeze) -> None:
     shell("train", "sft", "--snapshot", freeze("sft").path, "--model", "tiny")
     shell("train", "reward", "--snapshot", freeze("preference").path, "--model", "tiny")

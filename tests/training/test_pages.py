@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from annotation import importing
 from annotation.records import Record
-from training import events, moves, preflights, reports
+from training import events, moves, preflights, results
 from training.models import Run, RunEvent
 
 FOUND = {
@@ -20,7 +20,13 @@ FOUND = {
     "lengths": {"edges": [0, 32, 64], "counts": [5, 3]},
     "truncated_share": 0.03,
     "untrainable_rows": 0,
-    "samples": [[["<|user|>Why?", False], ["Because <b>.", True]]],
+    "samples": [
+        {
+            "which": "longest",
+            "row": 3,
+            "texts": [{"parts": [["<|user|>Why?", ""], ["Because <b>.", "trained"]], "tokens": 9}],
+        }
+    ],
     "memory": {"needed_mib": 2048, "available_mib": 16000},
     "steps": 30,
     "seconds_estimate": 200,
@@ -121,7 +127,7 @@ def test_an_accuracy_within_the_interval_gets_no_verdict(make_run) -> None:
     def verdict(low: float) -> str:
         after = {"accuracy": 0.7, "low": low, "high": 0.8, "pairs": 20}
         result = {"metrics": {"before": {"accuracy": 0.5}, "after": after}}
-        return reports.table(make_run("reward", state="succeeded", result=result))[0]["better"]
+        return results.table(make_run("reward", state="succeeded", result=result))[0]["better"]
 
     assert verdict(low=0.6) == "better"
     assert verdict(low=0.4) == ""
@@ -257,7 +263,7 @@ def test_no_base_model_yet(lee, panel, base, cast) -> None:
 
 def test_preflight_shows_what_it_found(panel, asked) -> None:
     shown = text(panel("preflight"))
-    for words in ("nothing against it", "3 % of the rows are cut.", "8 / 1 / 4", "30", "2.0 GB of",
+    for words in ("It can start.", "3 % of the rows are cut.", "8 / 1 / 4", "30", "2.0 GB of",
                   "<mark>Because <b>.</mark>", '<svg class="chart"'):  # fmt: skip
         assert words in shown
     assert not Run.objects.exists()
@@ -283,8 +289,32 @@ def test_a_wrong_knob_is_told_beside_it(panel, asked) -> None:
     assert response.status_code == 422
     shown = text(response)
     assert "'fast' is not a number" in shown and "0 is outside 1 to 512" in shown
+    assert "1e+09 is outside 1e-08 to 1" in text(panel("start", learning_rate="1e9"))
     assert 'value="fast"' in shown and "<details open>" in shown, "what was typed is kept"
     assert asked["times"] == 0 and not Run.objects.exists()
+
+
+def test_ppo_without_a_judge_is_told_beside_the_field(lee, base, freeze, sent, asked) -> None:
+    dataset = freeze("prompts").dataset
+    data = {"ppo-snapshot": dataset.snapshots.get().pk, "ppo-model": f"path-{base}",
+            "ppo-preset": "quick"}  # fmt: skip
+    url = reverse("training:start", args=[dataset.pk])
+    refused = text(lee.post(url, data))
+    assert re.search(r'name="ppo-reward".*?<ul class="errorlist".*?needs a judge', refused, re.S)
+    assert asked["times"] == 0 and not Run.objects.exists()
+    lee.post(url, data | {"ppo-rule": "length", "ppo-rule_value": "5-30"})
+    assert Run.objects.get().config["rule"] == "length"
+
+
+def test_what_begins_with_an_sft_run_begins_with_the_newest(
+    lee, finished, make_run, freeze
+) -> None:
+    newest = make_run(state="succeeded")
+    prompts = {"model": newest, "snapshot": freeze("prompts")}
+    make_run("ppo", inputs=prompts, config={"rule": "length", "rule_value": "5-30"})
+    url = reverse("training:dataset_panel", args=[freeze("preference").dataset.pk])
+    shown = text(lee.get(url, {"recipe": "dpo"}))
+    assert f'<option value="run-{newest.pk}" selected>' in shown
 
 
 @pytest.mark.parametrize("model", ["path-/etc", "run-999", "", "path-../../x"])
@@ -298,7 +328,7 @@ def test_a_snapshot_of_another_workspace_is_not_offered(panel, asked, freeze, ca
     assert panel("start", snapshot=theirs.pk).status_code == 422
 
 
-def test_the_rlhf_button(lee, base, freeze, sent, cast) -> None:
+def test_the_rlhf_button(lee, base, freeze, sent, cast, asked) -> None:
     made = {kind: freeze(kind) for kind in ("sft", "preference", "prompts")}
     data = {f"rlhf-{kind}": snapshot.pk for kind, snapshot in made.items()}
     data |= {"rlhf-model": f"path-{base}", "rlhf-preset": "quick"}
@@ -309,6 +339,17 @@ def test_the_rlhf_button(lee, base, freeze, sent, cast) -> None:
     assert response["HX-Redirect"] == reverse("training:run", args=[last.pk])
     wrong = lee.post(url, data | {"rlhf-sft": made["prompts"].pk})
     assert wrong.status_code == 422 and Run.objects.count() == 3
+    assert asked["times"] == 2, "SFT's and the reward run's"
+
+
+def test_the_rlhf_button_is_refused_before_anything_is_queued(lee, base, freeze, asked) -> None:
+    made = {kind: freeze(kind) for kind in ("sft", "preference", "prompts")}
+    data = {f"rlhf-{kind}": snapshot.pk for kind, snapshot in made.items()}
+    asked["says"] = FOUND | {"ok": False, "refusals": ["It holds no weights."]}
+    url = reverse("training:rlhf", args=[made["sft"].dataset.pk])
+    refused = lee.post(url, data | {"rlhf-model": f"path-{base}", "rlhf-preset": "quick"})
+    assert refused.status_code == 422 and not Run.objects.exists()
+    assert "SFT: The preflight refuses: It holds no weights." in text(refused)
 
 
 def test_a_project_is_answered_from_both_sides(lee, finished, cast, sent) -> None:
@@ -341,3 +382,12 @@ def test_who_may_act(check_roles, make_run, name) -> None:
 def test_who_may_train(check_roles, freeze, name) -> None:
     url = reverse(f"training:{name}", args=[freeze("sft").dataset.pk])
     check_roles(url, at_least="lead", method="post")
+
+
+def test_what_the_recipe_is_not_known_for_is_folded_once_it_has_ended(lee, working) -> None:
+    shown = text(page(lee, working))
+    assert "More charts" not in shown and "Odd name" in shown, "nothing that folds is polled"
+    Run.objects.update(state="succeeded", result={"artifact": {"kind": "adapter"}})
+    before, _, folded = text(page(lee, working)).partition("More charts: Odd name")
+    assert "Odd name" in folded and "Odd name" not in before
+    assert "Next: DPO from it" in before

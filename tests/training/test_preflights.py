@@ -3,6 +3,7 @@
 import json
 import sys
 
+import psutil
 import pytest
 
 from annotation.errors import Refused
@@ -79,3 +80,59 @@ def test_nothing_to_look_at_while_an_input_still_works(asked, make_run) -> None:
     first = runs.create_run(**asked, user=None)
     inputs = asked["inputs"] | {"model": first}
     assert preflights.preflight(**asked | {"inputs": inputs}, command=says(OK)) is None
+
+
+PROBE = """
+import pathlib, sys
+directory = pathlib.Path(sys.argv[-1])
+assert (directory / "spec.json").exists() and any((directory / "inputs").iterdir())
+(directory / "probe").mkdir()
+(directory / "tried").open("a").write("x")
+if sys.argv[1]:
+    (directory / "probe.json").write_text(sys.argv[1])
+else:
+    sys.exit("no room")
+"""
+TRIED = {"ok": True, "growth_mib": 700, "seconds": 12.5}
+
+
+def tries(text: str):
+    return lambda directory: [sys.executable, "-c", PROBE, text, str(directory)]
+
+
+def test_two_steps_are_tried_once_and_then_remembered(asked, home) -> None:
+    commands = {"command": says(OK), "probe_command": tries(json.dumps(TRIED))}
+    assert preflights.preflight(**asked, **commands) == OK
+    for _ in range(2):
+        assert preflights.preflight(**asked, probe=True, **commands) == OK | {"probe": TRIED}
+    assert preflights.preflight(**asked, **commands) == OK | {"probe": TRIED}
+    folder = next((home / "runs" / "preflights").iterdir())
+    assert {path.name for path in folder.iterdir()} == {
+        "asked", "tried", "spec.json", "preflight.json", "probe.json"
+    }  # fmt: skip
+    assert (folder / "asked").read_text() == (folder / "tried").read_text() == "x"
+
+
+def test_steps_that_fail_refuse_nothing(asked) -> None:
+    found = preflights.preflight(**asked, probe=True, command=says(OK), probe_command=tries(""))
+    assert found and found["ok"] and found["probe"] == {"ok": False, "reason": "no room"}
+
+
+def test_steps_that_take_too_long_end_with_all_that_they_started(asked, settings, tmp_path) -> None:
+    born = tmp_path / "born"
+    child = f"import os, pathlib, time; pathlib.Path({str(born)!r}).write_text(str(os.getpid())); "
+    script = (
+        "import subprocess, sys; "
+        f"subprocess.run([sys.executable, '-c', {child + 'time.sleep(60)'!r}])"
+    )
+    preflights.preflight(**asked, command=says(OK))
+    settings.PREFLIGHT_SECONDS = 2
+    found = preflights.preflight(
+        **asked,
+        probe=True,
+        command=says(OK),
+        probe_command=lambda _: [sys.executable, "-c", script],
+    )
+    assert found and "longer than 2 s" in found["probe"]["reason"]
+    pid = int(born.read_text())
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

@@ -8,9 +8,9 @@ from django.utils import timezone
 
 from annotation.errors import Refused
 from training import dispatch, endings, hosts, moves, runs
-from training.inputs import staged
 from training.models import Run
 from training.recipes.configs import ConfigError
+from training.staging import staged
 
 GONE = f"{hosts.HOST}:999999999:1.00:dead"
 
@@ -158,6 +158,20 @@ def test_a_run_of_another_workspace_or_kind(create, make_run, freeze, cast) -> N
     theirs = make_run(workspace=cast.other)
     with pytest.raises(Refused, match="no run"):
         create(model=theirs, snapshot=freeze("sft"))
+
+
+def test_ppo_is_judged_by_a_reward_model_or_a_rule(create, freeze, cast) -> None:
+    prompts = freeze("prompts")
+    with pytest.raises(Refused, match="a reward model, a rule"):
+        create("ppo", model="tiny", snapshot=prompts)
+    run = runs.create_run(
+        workspace=cast.acme,
+        recipe="ppo",
+        config={"rule": "length", "rule_value": "5-20"},
+        inputs={"model": "tiny", "snapshot": prompts},
+        user=cast.lee,
+    )
+    assert run.config["rule_value"] == "5-20"
 
 
 def rlhf(cast, freeze):

@@ -9,8 +9,8 @@ from annotation.models import Erasure
 from exports import withdrawal
 from exports.models import Snapshot
 from training import runs, withdrawn
-from training.inputs import staged
 from training.models import Run, RunInput
+from training.staging import staged
 
 
 @pytest.fixture

@@ -33,8 +33,8 @@ def answer(run: RunDir, config: AnswerConfig) -> dict[str, Any]:
     run.progress(0, 0, "loading")
     start = start_of(run)
     top = start.init or read_artifact(start.base)
-    if top.is_reward:
-        raise ValueError("A reward model gives numbers, not answers: choose an SFT or PPO run.")
+    if top.task != "language model":
+        raise ValueError(f"A {top.task} gives no answers: choose an SFT or PPO run.")
     named = run.spec.get("template") or {}
     template = named if named.get("text") else top.template or named
     tokenizer = load_tokenizer(start.base, template)

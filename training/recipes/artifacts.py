@@ -1,14 +1,16 @@
 """What a model folder holds, what a run starts from, and what it leaves (stdlib only).
 
 An artifact is a folder with weights (safetensors), a tokenizer and annotune.json: recipe, kind,
-base, template, config, the snapshot's hash and, of a reward run, mean and spread of its rewards.
+base, template, config, the snapshot's hash; of a reward run mean and spread of its rewards, of a
+classifier the names of its labels.
 """
 
 import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,12 @@ class Artifact:
     """What a run left, as its annotune.json says."""
 
     path: str
-    kind: str  # adapter, model, reward_adapter, reward_model
+    kind: str  # adapter or model; before it reward_ or classifier_ where it has such a head
     base: dict[str, str]  # {"path", "sha256"} of what an adapter stands on
     template: dict[str, str]  # {"name", "text"}
     reward: dict[str, float]  # {"mean", "std"} of a reward run, else empty
     config: dict[str, Any]  # of the run that left it
+    labels: list[str] = field(default_factory=list)  # of a classifier, by their numbers
 
     @property
     def is_adapter(self) -> bool:
@@ -33,6 +36,17 @@ class Artifact:
     @property
     def is_reward(self) -> bool:
         return self.kind.startswith("reward")
+
+    @property
+    def is_classifier(self) -> bool:
+        return self.kind.startswith("classifier")
+
+    @property
+    def task(self) -> str:
+        return (
+            "reward model" if self.is_reward else "classifier" if self.is_classifier
+            else "language model"
+        )  # fmt: skip
 
 
 def read_artifact(path: str) -> Artifact:
@@ -53,6 +67,7 @@ def read_artifact(path: str) -> Artifact:
         template=facts.get("template") or {},
         reward=facts.get("reward") or {},
         config=facts.get("config") or {},
+        labels=facts.get("labels") or [],
     )
 
 
@@ -94,6 +109,19 @@ def check_base(artifact: Artifact, base_sha256: str) -> None:
             f"The adapter {artifact.path} was trained on other weights "
             f"({artifact.base.get('path', 'unknown')}): it does not fit this base model."
         )
+
+
+# What a recipe trains; all others train a language model.
+TASKS = {"reward": "reward model", "classify": "classifier"}
+
+
+def check_start(start: "Start", config: Any, task: str = "language model") -> None:
+    """Raise ValueError where what a run shall start from is no start for what it trains."""
+    found = (start.init or read_artifact(start.base)).task
+    if found not in (task, "language model"):
+        raise ValueError(f"A {task} cannot start from a {found}: choose an SFT run.")
+    if start.init is not None and config.adaptation in ("full", "half"):
+        raise ValueError("An adapter can be continued, or all weights trained: not both at once.")
 
 
 def folder_sha256(path: str | Path) -> str:
@@ -152,10 +180,12 @@ def save_artifact(
     start: Start,
     config: dict[str, Any],
     reward: dict[str, float] | None = None,
+    labels: Sequence[str] = (),
 ) -> dict[str, str]:
     """Write artifact/, whole or not at all; returns its {"kind", "sha256"}.
 
-    `model` is a transformers or peft model; `reward` {"mean", "std"} marks a reward model."""
+    `model` is a transformers or peft model; `reward` {"mean", "std"} marks a reward model, `labels`
+    a classifier."""
     part = run.path / "artifact.part"
     shutil.rmtree(part, ignore_errors=True)
     adapter = hasattr(model, "peft_config")
@@ -166,7 +196,8 @@ def save_artifact(
     else:
         model.save_pretrained(part)
     tokenizer.save_pretrained(part)
-    kind = ("reward_" if reward is not None else "") + ("adapter" if adapter else "model")
+    head = "reward_" if reward is not None else "classifier_" if labels else ""
+    kind = head + ("adapter" if adapter else "model")
     template = run.spec.get("template") or {}
     facts: dict[str, Any] = {
         "recipe": run.spec.get("recipe", ""),
@@ -180,6 +211,8 @@ def save_artifact(
     }
     if reward is not None:
         facts["reward"] = reward
+    if labels:
+        facts["labels"] = list(labels)
     write_json(part / "annotune.json", facts)
     shutil.rmtree(run.artifact, ignore_errors=True)
     os.replace(part, run.artifact)

@@ -1,21 +1,19 @@
-"""Rows of a snapshot as tokens: rendered, cut and masked once, for preflight, training and
-evaluation alike, so that what is counted is what is trained."""
+"""Rows of a snapshot: read, checked, and made into the tables of ids that trainers are given."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from transformers import PreTrainedTokenizerBase
 
 from exports import chat, formats
+from training.recipes.encoding import IGNORED as IGNORED
+from training.recipes.encoding import Encoder
 
 SPLITS = ("train", "validation", "test")
-IGNORED = -100  # the label of a token that is not trained on
 
 
 # Snapshots
@@ -26,7 +24,7 @@ def rows_of(snapshot: str | Path, split: str) -> Iterator[dict[str, Any]]:
     a file is not readable."""
     for file in _files(snapshot, split):
         try:
-            for batch in pq.ParquetFile(file).iter_batches(batch_size=500):
+            for batch in pq.ParquetFile(file, pre_buffer=False).iter_batches(batch_size=500):
                 yield from batch.to_pylist()
         except (OSError, pa.ArrowInvalid) as error:
             raise ValueError(f"{file} is not a readable Parquet file: {error}") from None
@@ -45,13 +43,15 @@ def check_snapshot(snapshot: str | Path, kind: str) -> None:
     """Raise ValueError where the folder is no snapshot, or not one of the kind."""
     if not (Path(snapshot) / "data").is_dir():
         raise ValueError(f"{snapshot} is no snapshot: it has no folder `data`.")
-    wanted = {"prompt", *formats.ANSWERS[kind]}
+    wanted = {field.name for field in formats.schema(kind)}
     found: set[str] = set()
     for file in (file for split in SPLITS for file in _files(snapshot, split)):
         try:
             found = set(pq.read_schema(file).names)
         except (OSError, pa.ArrowInvalid) as error:
             raise ValueError(f"{file} is not a readable Parquet file: {error}") from None
+        if kind == "sft" and "messages" in found:
+            continue  # whole conversations, of which each answer is learned
         if not wanted <= found:
             raise ValueError(
                 f"{snapshot} is no {kind} snapshot: {file.name} has the columns "
@@ -59,6 +59,20 @@ def check_snapshot(snapshot: str | Path, kind: str) -> None:
             )
     if not found:
         raise ValueError(f"{snapshot} holds no rows: there is no Parquet file in it.")
+
+
+def kind_of(snapshot: str | Path) -> str:
+    """The kind of a snapshot, by its columns. Raises ValueError where they are of none."""
+    files = [file for split in SPLITS for file in _files(snapshot, split)]
+    found = set(pq.read_schema(files[0]).names) if files else set()
+    # The kinds with more columns first: what has a label or a rejected answer is told by it.
+    for kind in ("preference", "unpaired", "sft", "labels", "text", "prompts"):
+        if {field.name for field in formats.schema(kind)} <= found:
+            return kind
+    if "messages" in found:
+        return "sft"
+    has = ", ".join(sorted(found)) or "none"
+    raise ValueError(f"{snapshot} is no snapshot that can be measured on: its columns are {has}.")
 
 
 def evaluation_split(snapshot: str | Path) -> str:
@@ -73,142 +87,21 @@ def no_test_note(split: str) -> str:
     return "The snapshot has no test and no validation rows: nothing is measured before and after."
 
 
-# Tokens
-
-
-@dataclass(frozen=True)
-class Example:
-    """A row to learn an answer from."""
-
-    input_ids: list[int]
-    labels: list[int]
-    length: int  # before it was cut
-
-    @property
-    def trained(self) -> int:
-        """Tokens that are trained on. The first token of a row is never predicted."""
-        return sum(label != IGNORED for label in self.labels[1:])
-
-
-@dataclass(frozen=True)
-class Pair:
-    chosen_ids: list[int]
-    rejected_ids: list[int]
-    start: int  # where the answers begin
-    length: int  # of the longer one, before it was cut
-
-
-class Encoder:
-    """Messages to the ids that a model sees, through the tokenizer's template."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
-        self.tokenizer = tokenizer
-        self.max_length = max_length
-        self.template = str(tokenizer.chat_template)
-        self.tokens: dict[str, Any] = {
-            "bos_token": tokenizer.bos_token or "",
-            "eos_token": tokenizer.eos_token or "",
-        }
-
-    @cached_property
-    def end_ids(self) -> list[int]:
-        """Tokens that end an answer: the special token that the template writes after one (a base
-        model's eos may be another), and the tokenizer's eos."""
-        mark = chr(0x2042)  # an asterism, which no template writes
-        probe = [{"role": "user", "content": "?"}, {"role": "assistant", "content": mark}]
-        after = self.render(probe).rpartition(mark)[2]
-        ids = self._ids(after)[:1]
-        special = set(self.tokenizer.all_special_ids)
-        special |= {i for i, t in self.tokenizer.added_tokens_decoder.items() if t.special}
-        found = [i for i in ids if i in special]
-        eos = self.tokenizer.eos_token_id
-        return found + [eos] if eos is not None and eos not in found else found
-
-    def render(self, messages: list[dict[str, Any]], *, asking: bool = False) -> str:
-        return chat.render(messages, self.template, add_generation_prompt=asking, **self.tokens)
-
-    def prompt(self, messages: list[dict[str, Any]], room: int | None = None) -> list[int]:
-        """The ids that ask for an answer. Where they are more than `room`, the start is cut."""
-        ids = self._ids(self.render(messages, asking=True))
-        return ids if room is None else ids[-room:]
-
-    def example(self, messages: list[dict[str, Any]]) -> Example:
-        """A conversation whose last turn is learned. A row that is too long loses its end."""
-        ids, trained = self._split(messages)
-        labels = [i if t else IGNORED for i, t in zip(ids, trained, strict=True)]
-        return Example(ids[: self.max_length], labels[: self.max_length], len(ids))
-
-    def dialogue(self, messages: list[dict[str, Any]]) -> list[int]:
-        """A conversation with its last answer, as a reward model reads it."""
-        prompt, answer = self._parts(messages)
-        return self._fit(prompt, [answer])[1][0]
-
-    def pair(
-        self,
-        prompt: list[dict[str, Any]],
-        chosen: list[dict[str, Any]],
-        rejected: list[dict[str, Any]],
-    ) -> Pair:
-        """Two answers to one prompt, cut alike."""
-        asked, better = self._parts([*prompt, *chosen])
-        _, worse = self._parts([*prompt, *rejected])
-        start, (chosen_ids, rejected_ids) = self._fit(asked, [better, worse])
-        return Pair(chosen_ids, rejected_ids, start, len(asked) + max(len(better), len(worse)))
-
-    def _fit(self, prompt: list[int], answers: list[list[int]]) -> tuple[int, list[list[int]]]:
-        """Where the answers start, and each of them behind the prompt, within max_length. First the
-        prompt loses its start, down to a quarter; then an answer its end, but for its last token,
-        where the reward is read."""
-        before, after = self._frame
-        room = self.max_length - len(before) - len(after)
-        left = max(room - max(map(len, answers)), room // 4)
-        prompt = prompt[len(prompt) - left :] if len(prompt) > left else prompt
-        room -= len(prompt)
-        cut = [a if len(a) <= room else a[: room - 1] + a[-1:] for a in answers]
-        start = len(before) + len(prompt)
-        return start, [before + prompt + answer + after for answer in cut]
-
-    @cached_property
-    def _frame(self) -> tuple[list[int], list[int]]:
-        """What a BERT-like model wants around each text; nothing for the others."""
-        cls, sep = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
-        return ([cls], [sep]) if cls is not None and sep is not None else ([], [])
-
-    def _parts(self, messages: list[dict[str, Any]]) -> tuple[list[int], list[int]]:
-        ids, trained = self._split(messages)
-        start = trained.index(True) if True in trained else len(ids)
-        return ids[:start], ids[start:]
-
-    def _split(self, messages: list[dict[str, Any]]) -> tuple[list[int], list[bool]]:
-        """Ids of the conversation up to the end of its last answer, and which of them are trained:
-        the answer with the token that ends it."""
-        pieces = chat.segments(messages, self.template, **self.tokens)
-        ids: list[int] = []
-        trained: list[bool] = []
-        for text, is_trained in pieces:
-            piece = self._ids(text)
-            ids += piece
-            trained += [is_trained] * len(piece)
-        last = max((i for i, t in enumerate(trained) if t), default=-1)
-        first = trained.index(True) if last >= 0 else 0
-        ends = [i for i in range(first, last + 1) if ids[i] in self.end_ids]
-        if ends:
-            last = ends[-1]  # a template's line break behind the end is nothing to learn
-        ids, trained = ids[: last + 1], trained[: last + 1]
-        if last >= 0 and not ends and self.end_ids:
-            ids.append(self.end_ids[-1])  # the template does not end an answer; the model must
-            trained.append(True)
-        return ids, trained
-
-    def _ids(self, text: str) -> list[int]:
-        # The template writes the special tokens itself. Pieces are split where a prompt ends, as
-        # they are when the model is asked: what it learns is what it will see.
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
 def check_template(encoder: Encoder, conversations: Iterable[list[dict[str, Any]]]) -> None:
-    """Raise ValueError where the tokenizer renders other bytes than we do: then a page, a preflight
-    and another program would not see the same text."""
+    """Raise ValueError where the template does not show plain messages, or where the tokenizer
+    renders other bytes than we do: then a page, a preflight and another program would not see the
+    same text."""
+    said = [{"role": "user", "content": "asked"}, {"role": "assistant", "content": "answered"}]
+    advice = "choose a named template (chatml, instruction), or a model for text"
+    try:
+        shown = encoder.render(said)
+    except chat.ChatError as error:
+        raise ValueError(f"A question and an answer cannot be shown ({error}): {advice}.") from None
+    if not all(message["content"] in shown for message in said):
+        raise ValueError(
+            "The chat template leaves out what is said: it wants messages in parts, as models that "
+            f"read images have them. For text {advice}."
+        )
     for messages in conversations:
         for asking in (False, True):
             ours = encoder.render(messages, asking=asking)
@@ -222,6 +115,15 @@ def check_template(encoder: Encoder, conversations: Iterable[list[dict[str, Any]
                 )
 
 
+def question(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a row of conversation asks: its prompt, or all that comes before its last answer."""
+    if "messages" not in row:
+        return list(row["prompt"])
+    turns = chat.to_messages(row)
+    last = max((i for i, turn in enumerate(turns) if turn["role"] == "assistant"), default=0)
+    return turns[:last] or turns
+
+
 # Rows to tables
 
 
@@ -230,8 +132,10 @@ class Table:
     """Encoded rows of a split, and what had to be left out."""
 
     rows: pa.Table
+    kind: str = ""
+    names: tuple[str, ...] = ()  # of the labels, in the order of their numbers
     read: int = 0
-    cut: int = 0  # rows of which only a part fits
+    cut: int = 0  # rows of which only a part fits (of a document: that became several rows)
     empty: list[int] = field(default_factory=list)  # rows (from 1) with nothing left to train on
 
     def __len__(self) -> int:
@@ -247,13 +151,22 @@ class Table:
                 f"trained within {max_length} tokens (rows {some})"
             )
         if self.cut:
-            said.append(f"{self.cut} of {self.read} rows were cut to {max_length} tokens")
+            done = "split into pieces of" if self.kind == "text" else "cut to"
+            said.append(f"{self.cut} of {self.read} rows were {done} {max_length} tokens")
         return "; ".join(said) + "." if said else ""
 
 
 _IDS = pa.list_(pa.int32())
-EXAMPLES = pa.schema([("input_ids", _IDS), ("labels", _IDS)])
-PAIRS = pa.schema([("chosen_ids", _IDS), ("rejected_ids", _IDS)])
+# What the trainers are given, per kind of snapshot. `answers` is the preference kind once more, as
+# DPO reads it: the prompt apart.
+COLUMNS: dict[str, pa.Schema] = {
+    "sft": pa.schema([("input_ids", _IDS), ("labels", _IDS)]),
+    "text": pa.schema([("input_ids", _IDS), ("labels", _IDS)]),
+    "preference": pa.schema([("chosen_ids", _IDS), ("rejected_ids", _IDS)]),
+    "answers": pa.schema([("prompt_ids", _IDS), ("chosen_ids", _IDS), ("rejected_ids", _IDS)]),
+    "unpaired": pa.schema([("prompt_ids", _IDS), ("completion_ids", _IDS), ("label", pa.bool_())]),
+    "labels": pa.schema([("input_ids", _IDS), ("label", pa.int64())]),
+}
 
 
 def encode(
@@ -261,16 +174,20 @@ def encode(
     encoder: Encoder,
     kind: str,
     stop: Callable[[], None] = lambda: None,
+    *,
+    names: Sequence[str] = (),
 ) -> Table:
-    """Rows of an sft or preference snapshot as ids, 4 bytes a token. `stop` is called now and then
-    and may raise."""
-    schema = EXAMPLES if kind == "sft" else PAIRS
-    table = Table(schema.empty_table())
+    """Rows of a snapshot as the columns of their kind, 4 bytes a token. A long document becomes
+    several rows. `names`: what the numbers of the labels stand for; a row whose label is none of
+    them is left out. `stop` is called now and then and may raise."""
+    schema = COLUMNS[kind]
+    table = Table(schema.empty_table(), kind=kind, names=tuple(names))
+    numbers = {name: i for i, name in enumerate(names)}
     batches: list[pa.RecordBatch] = []
     held: list[dict[str, Any]] = []
     for row in rows:
         table.read += 1
-        if table.read == 1 and "margin" in row:
+        if table.read == 1 and kind == "preference" and "margin" in row:
             schema = schema.append(pa.field("margin", pa.float64()))
         if table.read % 200 == 0:
             stop()
@@ -279,11 +196,17 @@ def encode(
         except chat.ChatError as error:
             raise ValueError(f"Row {table.read}: {error}") from None
         table.cut += length > encoder.max_length
-        if not trained:
+        if kind == "labels":
+            columns["label"] = numbers.get(columns["label"])
+        if not trained or (kind == "labels" and columns["label"] is None):
             table.empty.append(table.read)
             continue
-        held.append(columns)
-        if len(held) == 1000:
+        if kind == "text":
+            parts = encoder.pieces(columns["input_ids"])
+            held += [{"input_ids": ids, "labels": ids} for ids in parts]
+        else:
+            held.append(columns)
+        if len(held) >= 1000:
             batches.append(pa.RecordBatch.from_pylist(held, schema))
             held = []
     if held:
@@ -296,11 +219,27 @@ def encode_row(
     row: Mapping[str, Any], encoder: Encoder, kind: str
 ) -> tuple[dict[str, Any], int, int]:
     """The columns for the trainer, the length before cutting, and how much is left to train: tokens
-    of an example, 1 or 0 of a pair (0 where both answers are cut to the same)."""
+    of an example, a document or an answer; 1 or 0 of a pair (0 where both answers are cut to the
+    same) and of a labelled text (0 where it is empty). A document comes whole, a label by name."""
     if kind == "sft":
-        example = encoder.example(chat.to_messages(row))
+        example = encoder.example(chat.to_messages(row), every_turn="messages" in row)
         columns: dict[str, Any] = {"input_ids": example.input_ids, "labels": example.labels}
         return columns, example.length, example.trained
+    if kind == "text":
+        ids = encoder.document(row["text"]) if row["text"] else []
+        return {"input_ids": ids, "labels": ids}, len(ids), max(len(ids) - 1, 0)
+    if kind == "labels":
+        ids, length = encoder.text(row["text"] or "")
+        return {"input_ids": ids, "label": row["label"]}, length, int(bool(row["text"]))
+    if kind == "unpaired":
+        one = encoder.answers(row["prompt"], [row["completion"]])
+        columns = {"prompt_ids": one.prompt_ids, "completion_ids": one.answer_ids[0]}
+        return columns | {"label": row["label"]}, one.length, len(one.answer_ids[0])
+    if kind == "answers":
+        both = encoder.answers(row["prompt"], [row["chosen"], row["rejected"]])
+        better, worse = both.answer_ids
+        columns = {"prompt_ids": both.prompt_ids, "chosen_ids": better, "rejected_ids": worse}
+        return columns, both.length, int(better != worse)
     pair = encoder.pair(row["prompt"], row["chosen"], row["rejected"])
     columns = {"chosen_ids": pair.chosen_ids, "rejected_ids": pair.rejected_ids}
     if "margin" in row:
@@ -308,13 +247,24 @@ def encode_row(
     return columns, pair.length, int(pair.chosen_ids != pair.rejected_ids)
 
 
+def label_names(snapshot: str | Path) -> list[str]:
+    """The labels of the training rows, sorted: the number of a label is its place in here."""
+    return sorted({row["label"] for row in rows_of(snapshot, "train")} - {None})
+
+
 def training_table(
     snapshot: str | Path, encoder: Encoder, kind: str, stop: Callable[[], None]
 ) -> Table:
     """The training rows. Raises ValueError where there are none, or none that trains anything."""
-    table = encode(rows_of(snapshot, "train"), encoder, kind, stop)
+    names = label_names(snapshot) if kind == "labels" else ()
+    table = encode(rows_of(snapshot, "train"), encoder, kind, stop, names=names)
     if not table.read:
         raise ValueError("The snapshot has no training rows.")
+    if not len(table) and not table.cut:
+        raise ValueError(
+            f"None of the {table.read} training rows has anything to train on, whole as they are: "
+            "their answers are empty or alike, or the chat template leaves them out."
+        )
     if not len(table):
         raise ValueError(
             f"None of the {table.read} training rows has anything to train on within "

@@ -1,16 +1,20 @@
 """The door of every recipe: reads RUN_DIR, runs it, and says in result.json how it ended."""
 
 import errno
+import json
 import os
 import resource
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import psutil
 import torch
 from transformers.utils import logging as transformers_logging
 
+from training.recipes.alarms import compare
 from training.recipes.configs import ConfigError, parse
 from training.recipes.run_dir import RunDir, Stopped
 
@@ -33,6 +37,7 @@ def main(recipe: str, work: Work) -> None:
 
 def perform(recipe: str, work: Work, run: RunDir) -> int:
     """Do the work and write result.json; the exit code."""
+    loaded = loaded_mib()
     run.catch_sigterm()
     (run.path / "result.json").unlink(missing_ok=True)  # of an attempt before this one
     use_threads()
@@ -42,6 +47,8 @@ def perform(recipe: str, work: Work, run: RunDir) -> int:
         config = parse(recipe, run.config)
         run.spec.setdefault("seed", getattr(config, "seed", 0))
         run.seed = run.spec["seed"]
+        if hasattr(config, "seed"):
+            config = replace(config, seed=run.seed)  # one seed, wherever it is read
         result = work(run, config)
     except Stopped:
         run.finish("stopped", "Stopped on request. It can go on from its last checkpoint.")
@@ -50,8 +57,34 @@ def perform(recipe: str, work: Work, run: RunDir) -> int:
         traceback.print_exc()
         run.finish("failed", sentence(error))
         return 1
-    run.finish("succeeded", peak_mib=peak_mib(), **result)
+    metrics = result.get("metrics") or {}
+    if recipe != "evaluate":  # which calls another model `before`
+        compare(run, metrics.get("before") or {}, metrics.get("after") or {})
+    run.finish(
+        "succeeded",
+        peak_mib=peak_mib(),
+        loaded_mib=loaded,
+        predicted_mib=predicted_mib(run),
+        **result,
+    )
     return 0
+
+
+def loaded_mib() -> int:
+    """What this process holds now: before the run begins, its libraries. 0 on a GPU, where only
+    what a run allocates is counted."""
+    if torch.cuda.is_available():
+        return 0
+    return round(psutil.Process().memory_info().rss / 2**20)
+
+
+def predicted_mib(run: RunDir) -> int | None:
+    """By how much the preflight said that this process would grow; None where none was asked."""
+    try:
+        found = json.loads((run.path / "preflight.json").read_text("utf-8"))
+        return int(found["memory"]["growth_mib"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def peak_mib() -> int:

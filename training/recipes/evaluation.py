@@ -15,7 +15,11 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase, StoppingCriteria, StoppingCriteriaList
 
-from training.recipes.data import IGNORED, Encoder, encode_row
+from training.recipes import bootstrap
+from training.recipes.baselines import WordModel
+from training.recipes.data import encode_row
+from training.recipes.encoding import IGNORED, Encoder
+from training.recipes.pair_scores import pair_scores
 
 Check = Callable[[], None]  # raises Stopped where the run is asked to stop
 SAMPLES = 3
@@ -47,7 +51,7 @@ def batch_of(
     return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
 
 
-# SFT
+# Losses
 
 
 def answer_loss(
@@ -58,9 +62,37 @@ def answer_loss(
     batch_size: int = 4,
     check: Check = lambda: None,
 ) -> dict[str, float]:
-    """Mean negative log-likelihood (nats a token) of the answers given their prompts, and the share
-    of tokens that the model would have chosen: over all answer tokens, each counted once."""
+    """`token_loss` of the answers given their prompts."""
     examples = [encode_row(row, encoder, "sft")[0] for row in rows]
+    return token_loss(model, examples, encoder, batch_size=batch_size, check=check)
+
+
+def document_loss(
+    model: Any,
+    rows: Sequence[dict[str, Any]],
+    encoder: Encoder,
+    *,
+    batch_size: int = 4,
+    check: Check = lambda: None,
+) -> dict[str, float]:
+    """`token_loss` of whole documents, long ones piece by piece. `rows` counts the pieces."""
+    ids = [encode_row(row, encoder, "text")[0]["input_ids"] for row in rows]
+    pieces = [{"input_ids": p, "labels": p} for document in ids for p in encoder.pieces(document)]
+    return token_loss(model, pieces, encoder, batch_size=batch_size, check=check)
+
+
+def token_loss(
+    model: Any,
+    examples: Sequence[dict[str, list[int]]],
+    encoder: Encoder,
+    *,
+    batch_size: int = 4,
+    check: Check = lambda: None,
+) -> dict[str, float]:
+    """Mean negative log-likelihood (nats a token), e to the power of it (perplexity), and the share
+    of tokens that the model would have chosen: over all labelled tokens, each counted once.
+
+    `examples`: {"input_ids", "labels"}, a label of IGNORED where nothing is asked."""
     examples = [e for e in examples if any(label != IGNORED for label in e["labels"][1:])]
     pad = encoder.tokenizer.pad_token_id
     loss = hits = tokens = 0.0
@@ -78,7 +110,13 @@ def answer_loss(
             tokens += wanted.numel()
     if not tokens:
         return {"rows": 0}
-    return {"loss": loss / tokens, "token_accuracy": hits / tokens, "rows": len(examples)}
+    mean = loss / tokens
+    return {
+        "loss": mean,
+        "perplexity": math.exp(min(mean, 500)),
+        "token_accuracy": hits / tokens,
+        "rows": len(examples),
+    }
 
 
 # Rewards
@@ -109,46 +147,34 @@ def reward_accuracy(
     rows: Sequence[dict[str, Any]],
     encoder: Encoder,
     *,
+    words: WordModel | None = None,
+    draws: int = bootstrap.DRAWS,
+    seed: int = 0,
     batch_size: int = 8,
     check: Check = lambda: None,
 ) -> dict[str, Any]:
-    """How often the better answer gets the higher reward, with its 95 % interval, beside how often
-    it is merely the longer one (characters); a draw counts half. And where the rewards lie."""
+    """`pair_scores` of the rewards: how often the better answer gets the higher one, calibration,
+    and the baselines on the same pairs (`words`: of `fit_words` on the training rows). And where
+    the rewards lie."""
     if not rows:
         return {"pairs": 0}
     pairs = [encoder.pair(row["prompt"], row["chosen"], row["rejected"]) for row in rows]
     texts = [p.chosen_ids for p in pairs] + [p.rejected_ids for p in pairs]
     pad = encoder.tokenizer.pad_token_id
     found = rewards(model, texts, pad, batch_size=batch_size, check=check)
-    better, worse = found[: len(pairs)], found[len(pairs) :]
     mean, std = spread(found)
-    longer = [(_length(row["chosen"]), _length(row["rejected"])) for row in rows]
     return {
-        **_share("accuracy", zip(better, worse, strict=True), len(rows)),
-        "pairs": len(rows),
-        "longer_wins": _share("share", longer, len(rows)),
+        **pair_scores(
+            rows,
+            found[: len(pairs)],
+            found[len(pairs) :],
+            word_margins=words.margins(rows) if words else None,
+            draws=draws,
+            seed=seed,
+        ),
         "reward_mean": mean,
         "reward_std": std,
     }
-
-
-def _length(messages: Sequence[dict[str, Any]]) -> int:
-    return sum(len(message["content"] or "") for message in messages)
-
-
-def _share(name: str, pairs: Any, count: int) -> dict[str, float]:
-    wins = sum(1.0 if a > b else 0.5 if a == b else 0.0 for a, b in pairs)
-    low, high = wilson(wins, count)
-    return {name: wins / count, "low": low, "high": high}
-
-
-def wilson(wins: float, count: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % interval of a share (Wilson's score interval), within 0 and 1."""
-    share, square = wins / count, z * z
-    middle = (share + square / (2 * count)) / (1 + square / count)
-    half = z * math.sqrt(share * (1 - share) / count + square / (4 * count**2))
-    half /= 1 + square / count
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
@@ -238,6 +264,16 @@ def sample_answers(
     return [
         {"prompt": shown(row["prompt"]), "text": a.text}
         for row, a in zip(rows, answers, strict=True)
+    ]
+
+
+def side_by_side(
+    before: Sequence[dict[str, str]], after: Sequence[dict[str, str]]
+) -> list[dict[str, str]]:
+    """{"prompt", "before", "after"} of what `sample_answers` gave twice."""
+    return [
+        {"prompt": b["prompt"], "before": b["text"], "after": a["text"]}
+        for b, a in zip(before, after, strict=True)
     ]
 
 

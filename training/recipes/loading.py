@@ -26,18 +26,19 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from training.recipes import half_tuning
 from training.recipes.artifacts import (
     Start,
     check_base,
+    check_start,
     check_weights,
     read_artifact,
     start_of_artifact,
 )
+from training.recipes.quantising import in_four_bits, keep_packing
 from training.recipes.run_dir import RunDir
+from training.recipes.shapes import HEADS
 from training.recipes.tokenizer import load_tokenizer
-
-HEADS = ("score", "classifier", "classification_head")  # what models call their reward head
-
 
 # Where and in what precision
 
@@ -47,10 +48,29 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def dtype(full: bool = False) -> torch.dtype:
-    """bf16 on a GPU, fp32 on the processor. Weights that are all trained stay fp32: bf16 would
-    round small updates away (they are computed in bf16 all the same, by autocast)."""
-    return torch.bfloat16 if device().type == "cuda" and not full else torch.float32
+def has_bf16() -> bool:
+    """Whether the device computes in bf16. A processor can, but most are slower at it."""
+    return device().type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def in_bf16(config: Any) -> bool:
+    """Whether a run computes in bf16. Raises ValueError where it shall and the device does not."""
+    if config.precision == "bf16" and not has_bf16():
+        raise ValueError("This device does not compute in bf16: choose precision auto or fp32.")
+    return has_bf16() and config.precision != "fp32"
+
+
+def dtype(config: Any = None) -> torch.dtype:
+    """What frozen weights are held in: bf16 on a GPU that has it, else fp32. Weights that are
+    trained stay fp32: bf16 would round small updates away (autocast still computes in it)."""
+    if config is None:
+        return torch.bfloat16 if has_bf16() else torch.float32
+    return torch.bfloat16 if in_bf16(config) and not is_whole(config) else torch.float32
+
+
+def is_whole(config: Any) -> bool:
+    """Whether the model's own weights are trained, and no adapter over them."""
+    return config.adaptation in ("full", "half")
 
 
 def seed_everything(seed: int) -> None:
@@ -63,41 +83,55 @@ def seed_everything(seed: int) -> None:
 
 
 def load_causal(
-    path: str, tokenizer: PreTrainedTokenizerBase, *, full: bool = False
+    path: str, tokenizer: PreTrainedTokenizerBase, config: Any = None
 ) -> PreTrainedModel:
-    """A language model from plain weights, on the device. `full`: all weights will be trained."""
-    model, missing = _load(AutoModelForCausalLM, path, tokenizer, full)
+    """A language model from plain weights, on the device; `config` of the run that will train it,
+    none where it is only read."""
+    model, missing = _load(AutoModelForCausalLM, path, tokenizer, config)
     if missing:
         raise ValueError(f"{path} is no language model: it lacks {', '.join(sorted(missing)[:3])}.")
     return model
 
 
 def load_classifier(
-    path: str, tokenizer: PreTrainedTokenizerBase, *, full: bool = False
+    path: str, tokenizer: PreTrainedTokenizerBase, config: Any = None, *, labels: int = 1
 ) -> PreTrainedModel:
-    """A model that gives a text one number. A head that the weights do not hold starts at zero:
-    each text begins with reward 0, and the first loss is ln 2."""
-    model, missing = _load(AutoModelForSequenceClassification, path, tokenizer, full, num_labels=1)
+    """A model that gives a text one number a label. A head that the weights do not hold starts at
+    zero: each text begins with reward 0, and the first loss is ln 2 (of n labels: ln n)."""
+    model, missing = _load(
+        AutoModelForSequenceClassification, path, tokenizer, config, num_labels=labels
+    )
     name = head_name(model)
+    layers = [m for m in getattr(model, name).modules() if isinstance(m, torch.nn.Linear)]
     if any(name in key.split(".") for key in missing):
-        last = [m for m in getattr(model, name).modules() if isinstance(m, torch.nn.Linear)][-1]
-        torch.nn.init.zeros_(last.weight)
-        if last.bias is not None:
-            torch.nn.init.zeros_(last.bias)
+        torch.nn.init.zeros_(layers[-1].weight)
+        if layers[-1].bias is not None:
+            torch.nn.init.zeros_(layers[-1].bias)
+    # It is trained whole beside an adapter, so it is held in fp32 over layers in bf16, too.
+    getattr(model, name).float()
+    for layer in layers:
+        layer.register_forward_pre_hook(_widened)
     return model
 
 
+def _widened(layer: torch.nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (inputs[0].to(layer.weight.dtype), *inputs[1:])
+
+
 def _load(
-    auto: Any, path: str, tokenizer: PreTrainedTokenizerBase, full: bool, **more: Any
+    auto: Any, path: str, tokenizer: PreTrainedTokenizerBase, config: Any, **more: Any
 ) -> tuple[PreTrainedModel, set[str]]:
     """The model and the names of the weights that the folder did not hold."""
     if read_artifact(path).is_adapter:
         raise ValueError(f"{path} is an adapter, which needs its base model: give it as `init`.")
     check_weights(path)
+    quantised = config is not None and config.adaptation == "qlora"
+    if quantised:
+        more |= in_four_bits(dtype(config), device(), whole=HEADS)
     try:
         model, info = auto.from_pretrained(
             path,
-            dtype=dtype(full),
+            dtype=dtype(config),
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
@@ -115,7 +149,8 @@ def _load(
     model.config.pad_token_id = tokenizer.pad_token_id
     if getattr(model, "generation_config", None) is not None:
         model.generation_config.pad_token_id = tokenizer.pad_token_id
-    return model.to(device()), set(info["missing_keys"])
+    keep_packing(model)
+    return model if quantised else model.to(device()), set(info["missing_keys"])
 
 
 def head_name(model: Any) -> str:
@@ -126,6 +161,55 @@ def head_name(model: Any) -> str:
     raise ValueError(
         f"{type(model).__name__} has no reward head that we know ({', '.join(HEADS)})."
     )
+
+
+# The door of every recipe
+
+
+def trainable_causal(start: Start, tokenizer: PreTrainedTokenizerBase, config: Any) -> Any:
+    """A language model made ready for training as config.adaptation says: the start's adapter goes
+    on, or a new one is laid over the base (lora; qlora: a base of 4 bits), or it is trained itself
+    (full; half: half_tuning.py freezes a half as it goes). Raises ValueError with a sentence."""
+    in_bf16(config)
+    check_start(start, config)
+    model = load_causal(start.base, tokenizer, config)
+    if is_whole(config):
+        return model
+    if start.init is not None:
+        return attach(model, start, trainable=True)
+    return add_lora(model, config)
+
+
+def trainable_classifier(
+    start: Start, tokenizer: PreTrainedTokenizerBase, config: Any, *, labels: int = 1
+) -> Any:
+    """The same for a classifier, which with one label is a reward model. A language model's adapter
+    gives it its layers, not its head."""
+    in_bf16(config)
+    check_start(start, config, "classifier" if labels > 1 else "reward model")
+    model = load_classifier(start.base, tokenizer, config, labels=labels)
+    if is_whole(config):
+        return model
+    if start.init is None:
+        return add_lora(model, config, classifier=True)
+    if start.init.kind == "adapter":
+        return lora_from_causal(model, start)
+    return attach(model, start, trainable=True)
+
+
+def trainable_share(model: torch.nn.Module, config: Any = None) -> float:
+    """Trainable parameters over all of them (a weight used twice counts once); under half
+    fine-tuning the mean over its rounds."""
+    if config is not None and config.adaptation == "half":
+        return half_tuning.trained_share(model, config.seed, config.half_rounds)
+    total = sum(_count(p) for p in model.parameters())
+    return sum(_count(p) for p in model.parameters() if p.requires_grad) / total
+
+
+def _count(parameter: torch.nn.Parameter) -> int:
+    """Numbers that it stands for: in 4 bits two of them share a byte."""
+    quantised = getattr(parameter, "quant_state", None)
+    return parameter.numel() if quantised is None else quantised.shape.numel()
 
 
 # Adapters
@@ -179,13 +263,11 @@ def lora_from_causal(model: PreTrainedModel, start: Start) -> PeftModel:
 def _peft(model: Any) -> PeftModel:
     """peft says its return type loosely; here it is said once."""
     assert isinstance(model, PeftModel)
+    # TRL rounds the adapter of a model with this mark to bf16, where small updates are lost.
+    if getattr(model, "is_loaded_in_4bit", False):
+        base: Any = model.get_base_model()
+        base.is_loaded_in_4bit = False
     return model
-
-
-def trainable_share(model: torch.nn.Module) -> float:
-    """Trainable parameters over all of them (a weight used twice counts once)."""
-    total = sum(p.numel() for p in model.parameters())
-    return sum(p.numel() for p in model.parameters() if p.requires_grad) / total
 
 
 @dataclass(frozen=True)

@@ -127,8 +127,11 @@ def value_loss(values: Tensor, old: Tensor, returns: Tensor, mask: Tensor, clip:
 
 def learning_rate(peak: float, step: int, total: int, warmup: float, schedule: str) -> float:
     """Of update `step` (0 first): a linear rise over warmup * total updates, then `constant`, or
-    `linear` down to 0, which it would reach at `total`."""
+    `linear` or by half a `cosine` down to 0, which it would reach at `total`."""
     rise = math.ceil(warmup * total)
     if step < rise:
         return peak * (step + 1) / rise
-    return peak if schedule == "constant" else peak * (total - step) / (total - rise)
+    if schedule == "constant":
+        return peak
+    left = (total - step) / (total - rise)
+    return peak * (left if schedule == "linear" else (1 - math.cos(math.pi * left)) / 2)

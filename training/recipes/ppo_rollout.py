@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from training.recipes import ppo_math
 from training.recipes.evaluation import batch_of
@@ -36,11 +37,20 @@ class Actor:
     stops: list[int]
     adapter: str | None = None  # the reference's adapter; None is the base alone
     frozen: Any = None  # the reference in full fine-tuning
+    bf16: bool = False  # whether forwards compute in it
 
     @classmethod
-    def of(cls, model: Any, *, pad: int, stops: list[int], adapter: str | None = None) -> "Actor":
-        """Wrap a model as it stands before the first update. Its value head starts at zero: the
-        first estimate is the mean of a normalised reward."""
+    def of(
+        cls,
+        model: Any,
+        *,
+        pad: int,
+        stops: list[int],
+        adapter: str | None = None,
+        bf16: bool = False,
+    ) -> "Actor":
+        """Wrap a model as it stands before the first update. Its value head is all zeros until the
+        first answers have their scores (`ppo.begin_value`)."""
         config = model.config.get_text_config()
         head = nn.Linear(config.hidden_size, 1).to(model.device)
         nn.init.zeros_(head.weight)
@@ -48,7 +58,7 @@ class Actor:
         frozen = None
         if not hasattr(model, "peft_config"):
             frozen = copy.deepcopy(model).requires_grad_(False).eval()
-        return cls(model.eval(), head, pad, stops, adapter, frozen)
+        return cls(model.eval(), head, pad, stops, adapter, frozen, bf16)
 
     @property
     def device(self) -> torch.device:
@@ -75,12 +85,15 @@ class Actor:
         named = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
         return named | {f"value_head.{n}": p for n, p in self.head.named_parameters()}
 
-    def dropout(self, on: bool) -> None:
-        """The adapter's dropout acts in updates only; the base's own never does, since its noise
-        would be taken for a change of the policy."""
+    def learning(self, on: bool) -> None:
+        """The adapter's dropout acts in updates only, and so does activation checkpointing, which a
+        layer in training mode does; the base's own dropout never acts, since its noise would be
+        taken for a change of the policy."""
         for name, module in self.model.named_modules():
             if "lora_dropout" in name:
                 module.train(on)
+            if isinstance(module, GradientCheckpointingLayer):
+                module.training = on and module.gradient_checkpointing
 
 
 def look(
@@ -97,7 +110,7 @@ def look(
 
     Positions count real tokens only, so an answer does not feel the padding on its left."""
     positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-    with torch.autocast(actor.device.type, torch.bfloat16, enabled=actor.device.type == "cuda"):
+    with torch.autocast(actor.device.type, torch.bfloat16, enabled=actor.bf16):
         out = model(
             input_ids=ids,
             attention_mask=mask,

@@ -3,57 +3,51 @@
     python -m training.recipes.preflight RUN_DIR
 
 Reads spec.json as the recipe would and writes preflight.json: refusals (the run would fail or learn
-nothing), warnings, rows, lengths, samples with the trained tokens marked, and what it will cost.
-Exact up to 20,000 rows; above, a drawn sample, and a warning says so.
+nothing), warnings, rows, lengths, samples with the trained and the cut tokens marked, what it will
+cost, and what would make it fit. Exact up to 20,000 rows; above, a drawn sample, and a warning says
+so. No weights are read but for their hash.
 """
 
 import random
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from exports import chat
-from training.recipes import data, estimate
+from training.recipes import data, loading, preflight_rows
 from training.recipes.artifacts import (
+    TASKS,
     Artifact,
     Start,
     check_base,
+    check_start,
     check_weights,
     folder_sha256,
     read_artifact,
     start_of,
     start_of_artifact,
 )
+from training.recipes.asked import Asked
 from training.recipes.configs import RECIPES, parse
 from training.recipes.entry import sentence, use_threads
+from training.recipes.found import Found
+from training.recipes.heuristics import check_judged
+from training.recipes.pair_weights import pair_weights
+from training.recipes.preflight_cost import add_cost
+from training.recipes.preflight_rows import Shared, Shown
+from training.recipes.quantising import check_quantising
 from training.recipes.run_dir import RunDir, write_json
+from training.recipes.shapes import Shape, shape_of
+from training.recipes.thumbs import check_thumbs
 from training.recipes.tokenizer import load_tokenizer
 
 EXACT = 20_000  # rows that are read; of more, as many are drawn
-BARS = 16
 HASHED = 2 * 2**30  # bytes of a base model that is hashed here; a larger one waits for the run
-SHOWN = 3
-
-
-@dataclass
-class Found:
-    """What preflight.json will say."""
-
-    refusals: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)
-    lengths: list[int] = field(default_factory=list)  # tokens of each row, before it is cut
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "ok": not self.refusals,
-            "refusals": self.refusals,
-            "warnings": self.warnings,
-            **self.facts,
-        }
+PLAIN = ("text", "labels")  # kinds without a conversation
 
 
 def main() -> None:
@@ -90,235 +84,167 @@ def _examine(run: RunDir, found: Found) -> None:
 
     # 1. Weights and tokenizer.
     start = start_of(run, hashed=False)
-    _check_start(start, config, found)
-    tokenizer = load_tokenizer(start.base, run.spec.get("template"))
-    limit = getattr(config, "max_length", 0) or config.max_prompt_tokens
-    encoder = data.Encoder(tokenizer, limit)
+    _check_start(start, recipe, config)
     if recipe == "ppo":
-        _check_reward(run)
+        check_judged(config, run.inputs)
+    judge = _judge(run) if "reward" in run.inputs else None
 
     # 2. Rows.
-    if recipe == "answer":
-        prompts = data.read_prompts(run.input_path("prompts"))
-        rows: Iterator[dict[str, Any]] = ({"prompt": row["messages"]} for row in prompts)
-        counts = {"prompts": len(prompts)}
-        kind, total = "prompts", len(prompts)
-    else:
-        kind = str(RECIPES[recipe].dataset)
-        snapshot = run.input_path("snapshot")
-        data.check_snapshot(snapshot, kind)
-        counts = {split: data.count_of(snapshot, split) for split in data.SPLITS}
-        rows, total = data.rows_of(snapshot, "train"), counts["train"]
-        if not counts["test"]:
-            found.warnings.append(data.no_test_note(data.evaluation_split(snapshot)))
-    found.facts["rows"] = counts
-    if not total:
-        raise ValueError(f"There are no {'prompts' if recipe == 'answer' else 'training rows'}.")
-    _read_rows(_drawn(rows, total, run.seed, found), encoder, kind, config, found)
+    asked = Asked.of(recipe, run, config)
+    template = _template(run, start) if recipe == "evaluate" else run.spec.get("template")
+    tokenizer = load_tokenizer(start.base, template, chat=asked.kind not in PLAIN)
+    found.facts["rows"] = asked.counts
+    if not asked.total:
+        raise ValueError(f"There are no {asked.name}.")
+    if asked.snapshot and recipe != "evaluate" and not asked.counts["test"]:
+        found.warnings.append(data.no_test_note(data.evaluation_split(asked.snapshot)))
+    encoder = data.Encoder(tokenizer, asked.limit)
+    _read_rows(asked, encoder, run.seed, config, found)
+    if recipe == "reward" and config.weight not in ("prompt", "pair"):
+        pair_weights(data.rows_of(asked.snapshot, "train"), config.weight)
 
     # 3. What it will cost.
-    _cost(recipe, config, start, found, total, run.path)
+    add_cost(recipe, config, start, judge, asked, found, run.path)
 
 
 # Weights
 
 
-def _check_start(start: Start, config: Any, found: Found) -> None:
+def _check_start(start: Start, recipe: str, config: Any) -> None:
     check_weights(start.base)
+    if hasattr(config, "adaptation"):
+        check_start(start, config, TASKS.get(recipe, "language model"))
+        loading.in_bf16(config)
+        if config.adaptation == "qlora":
+            check_quantising(loading.device())
     if start.init is None:
         return
     weights = sum(file.stat().st_size for file in Path(start.base).glob("*.safetensors"))
-    sha256 = folder_sha256(start.base) if weights <= HASHED else ""
-    if getattr(config, "adaptation", "") == "full":
-        found.refusals.append(
-            "An adapter can be continued, or all weights trained: not both at once."
-        )
-    check_base(start.init, sha256)
+    check_base(start.init, folder_sha256(start.base) if weights <= HASHED else "")
 
 
-def _check_reward(run: RunDir) -> None:
-    """The reward run of PPO is there, is one, and has its base."""
+def _judge(run: RunDir) -> Shape:
+    """The reward run of PPO or of an evaluation: it is there, is one, and has its base."""
     start = start_of_artifact(run, "reward", hashed=False)
     artifact: Artifact = start.init or read_artifact(start.base)
     if not artifact.is_reward:
         raise ValueError(f"The input `reward` was left by no reward run: it is a {artifact.kind}.")
     check_weights(start.base)
     check_weights(artifact.path)
+    return shape_of(start.base, None, classifier=True)
+
+
+def _template(run: RunDir, start: Start) -> dict[str, str] | None:
+    """A model is measured with the template that it was trained with."""
+    own = (start.init or read_artifact(start.base)).template
+    return own if own.get("text") else run.spec.get("template")
 
 
 # Rows
 
 
-def _drawn(
-    rows: Iterator[dict[str, Any]], total: int, seed: int, found: Found
-) -> Iterator[dict[str, Any]]:
+def _drawn(asked: Asked, seed: int, found: Found) -> Iterator[dict[str, Any]]:
     """All rows, or of very many a sample that the seed draws."""
-    if total <= EXACT:
-        return rows
-    found.warnings.append(f"Counted on {EXACT:,} of {total:,} rows, drawn at random.")
-    wanted = set(random.Random(seed).sample(range(total), EXACT))
-    return (row for i, row in enumerate(rows) if i in wanted)
+    if asked.total <= EXACT:
+        return asked.rows
+    found.warnings.append(f"Counted on {EXACT:,} of {asked.total:,} rows, drawn at random.")
+    wanted = set(random.Random(seed).sample(range(asked.total), EXACT))
+    return (row for i, row in enumerate(asked.rows) if i in wanted)
 
 
-def _read_rows(
-    rows: Iterator[dict[str, Any]], encoder: data.Encoder, kind: str, config: Any, found: Found
-) -> None:
-    read = cut = untrainable = 0
-    samples: list[list[tuple[str, bool]]] = []
-    checked = False
-    for row in rows:
-        read += 1
+def _read_rows(asked: Asked, encoder: data.Encoder, seed: int, config: Any, found: Found) -> None:
+    kind, prompts = asked.kind, set[str]()
+    cut = lost = 0
+    shown, shared, sides = Shown(seed), Shared(), Counter[str]()
+    held_out: Counter[str] = Counter()
+    if asked.trains:
+        for row in islice(_held_out(asked.snapshot), EXACT):
+            shared.expect([row])
+            held_out[str(row.get("label"))] += 1
+    for number, row in enumerate(_drawn(asked, seed, found), 1):
         try:
-            if not checked:
-                data.check_template(encoder, [_conversation(row, kind)])
-                checked = True
+            if number == 1 and kind not in PLAIN:
+                data.check_template(encoder, [_conversation(row)])
             if kind == "prompts":
-                ids = encoder.prompt(row["prompt"])
-                length, trained = len(ids), 1
-                columns = {"input_ids": ids[-encoder.max_length :]}
+                length, trained, most = len(encoder.prompt(row["prompt"])), 1, asked.room
             else:
-                columns, length, trained = data.encode_row(row, encoder, kind)
+                _, length, trained = data.encode_row(row, encoder, kind)
+                most = encoder.max_length
+            if length > most and kind != "text":
+                cut += 1
+                texts = preflight_rows.marked(row, encoder, kind, asked.room)
+                lost += sum(text.lost for text in texts)
         except chat.ChatError as error:
-            raise ValueError(f"Row {read}: {error}") from None
+            raise ValueError(f"Row {number}: {error}") from None
         found.lengths.append(length)
-        cut += length > encoder.max_length
-        untrainable += not trained
-        if len(samples) < SHOWN and trained:
-            samples.append(_pieces(columns, encoder, row, kind))
+        found.untrainable += not trained
+        sides[str(row.get("label"))] += 1
+        if kind == "unpaired" and len(prompts) < 2:
+            prompts.add(preflight_rows.question(row))
+        shown.see(number, row, length)
+        shared.see(row)
+    read = len(found.lengths)
     found.facts |= {
-        "lengths": histogram(found.lengths),
+        "lengths": preflight_rows.histogram(found.lengths),
         "truncated_share": cut / read,
-        "untrainable_rows": untrainable,
-        "samples": samples,
+        "answer_tokens_lost": lost,
+        "untrainable_rows": found.untrainable,
+        "samples": shown.samples(encoder, kind, asked.room),
     }
-    if untrainable == read:
+    _say_cut(asked, read, cut, lost, found)
+    if not asked.trains:
+        return
+    _say_shared(shared.facts(), found)
+    if kind == "unpaired":
+        up, down = sides["True"], sides["False"]
+        found.facts["thumbs"] = {"up": up, "down": down}
+        if note := check_thumbs(up, down, len(prompts), config):
+            found.warnings.append(note)
+    if kind == "labels":
+        found.labels = len(sides)
+        found.facts["labels"] = dict(sides.most_common(50))
+        found.warnings += preflight_rows.label_warnings(sides, held_out)
+
+
+def _held_out(snapshot: str) -> Iterator[dict[str, Any]]:
+    return chain(data.rows_of(snapshot, "test"), data.rows_of(snapshot, "validation"))
+
+
+def _say_cut(asked: Asked, read: int, cut: int, lost: int, found: Found) -> None:
+    none = found.untrainable
+    room = asked.room if asked.kind == "prompts" else asked.limit
+    if none == read:
         found.refusals.append(
-            f"None of the {read} training rows has anything to train on within "
-            f"{encoder.max_length} tokens: raise max_length, or choose shorter rows."
+            f"None of the {read} {asked.name} has anything to train on within {room} tokens: raise "
+            "max_length, or choose shorter rows."
         )
-    elif untrainable:
+    elif none:
         found.warnings.append(
-            f"{untrainable} of {read} rows have nothing to train on within {encoder.max_length} "
-            "tokens and will be left out."
+            f"{none} of {read} rows have nothing to train on within {room} tokens and will be left "
+            "out."
         )
     if cut / read > 0.2:
+        answers = f" ({lost:,} tokens of answers)" if lost else ""
+        knob = "max_length" if asked.snapshot else "max_prompt_tokens"
         found.warnings.append(
-            f"{cut} of {read} rows are longer than {encoder.max_length} tokens and will be cut."
+            f"{cut} of {read} rows are longer than {room} tokens and will be cut{answers}. The "
+            f"longest has {max(found.lengths):,}: raise {knob} as far as model and memory allow."
         )
 
 
-def _conversation(row: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    return chat.to_messages(row, "chosen" if kind == "preference" else "completion")
+def _say_shared(facts: dict[str, Any], found: Found) -> None:
+    if not facts["count"]:
+        return
+    found.facts["shared_prompts"] = facts
+    some = ", ".join(f"“{text}”" for text in facts["examples"])
+    found.warnings.append(
+        f"{facts['count']} of {facts['of']} prompts of the validation and test rows are among the "
+        f"training rows, too (but for case and spaces): what is measured on them flatters. {some}"
+    )
 
 
-def _pieces(
-    columns: dict[str, Any], encoder: data.Encoder, row: dict[str, Any], kind: str
-) -> list[tuple[str, bool]]:
-    """The row's text in pieces, each with whether it is trained: decoded from what the trainer is
-    given, so no guess. Of a pair, the better answer."""
-    if kind == "prompts":
-        ids = columns["input_ids"]
-        marks = [False] * len(ids)
-    elif kind == "sft":
-        ids = columns["input_ids"]
-        marks = [label != data.IGNORED for label in columns["labels"]]
-    else:
-        pair = encoder.pair(row["prompt"], row["chosen"], row["rejected"])
-        ids = pair.chosen_ids
-        marks = [i >= pair.start for i in range(len(ids))]
-    runs: list[tuple[list[int], bool]] = []
-    for token, mark in zip(ids, marks, strict=True):
-        if not runs or runs[-1][1] != mark:
-            runs.append(([], mark))
-        runs[-1][0].append(token)
-    return [(str(encoder.tokenizer.decode(some)), mark) for some, mark in runs]
-
-
-def histogram(lengths: list[int], bars: int = BARS) -> dict[str, list[int]]:
-    """{"edges", "counts"}: bars of equal, round width up to the longest row."""
-    width = max(1, -(-(max(lengths) + 1) // bars))
-    step = next(s for s in (1, 2, 4, 8, 16, 32, 64, 128) if s >= width or s == 128)
-    width = -(-width // step) * step
-    counts = [0] * -(-(max(lengths) + 1) // width)
-    for length in lengths:
-        counts[length // width] += 1
-    return {"edges": [i * width for i in range(len(counts) + 1)], "counts": counts}
-
-
-# Cost
-
-
-def _cost(recipe: str, config: Any, start: Start, found: Found, rows: int, folder: Path) -> None:
-    """Memory, disk, steps and time. Too little memory or disk is a refusal with what to do."""
-    shape = estimate.shape_of(start.base, config, classifier=recipe == "reward")
-    limit = getattr(config, "max_length", 0) or config.max_prompt_tokens
-    cut = [min(length, limit) for length in found.lengths]
-    longest, mean = max(cut), sum(cut) / len(cut)
-    kept = rows - round(found.facts["untrainable_rows"] * rows / len(cut))
-    rate = estimate.speed()
-    if recipe in ("sft", "reward"):
-        sides = 2 if recipe == "reward" else 1
-        needed = estimate.training_bytes(
-            shape, config.batch_size * longest * sides, config, logits=recipe == "sft"
-        )
-        steps = estimate.steps_of(max(kept, 1), config)
-        # A batch is padded to its longest row: about half of the way from the mean to the longest.
-        padded = (mean + longest) / 2 * sides
-        tokens = steps * config.batch_size * config.accumulation * padded
-        judged = min(config.eval_rows, found.facts["rows"]["test"] or rows) * padded
-        looks = 2 + steps // config.eval_steps
-        seconds = estimate.training_seconds(shape, tokens, config, rate)
-        seconds += looks * estimate.forward_seconds(shape, judged, rate)
-        if recipe == "sft":
-            seconds += 2 * estimate.generation_seconds(shape, config.sample_tokens)
-        disk = estimate.disk_bytes(shape, config)
-    elif recipe == "ppo":
-        needed = estimate.ppo_bytes(shape, longest, config)
-        steps = config.steps
-        length = mean + config.max_new_tokens
-        tokens = steps * config.rollout_batch * length
-        seconds = config.ppo_epochs * estimate.training_seconds(shape, tokens, config, rate)
-        seconds += 3 * estimate.forward_seconds(shape, tokens, rate)
-        seconds += estimate.generation_seconds(shape, (steps + 2) * config.max_new_tokens)
-        disk = estimate.disk_bytes(shape, config)
-    else:
-        length = longest + config.max_new_tokens
-        width = estimate.number_bytes(config)
-        needed = estimate.IMPORTED + shape.total * width
-        needed += estimate.generation_bytes(shape, config.batch_size, int(length), width)
-        steps = -(-rows // config.batch_size)
-        seconds = estimate.forward_seconds(shape, rows * mean, rate)
-        seconds += estimate.generation_seconds(shape, steps * config.max_new_tokens)
-        disk = estimate.MIB
-    free, room = estimate.available_bytes(), estimate.free_disk_bytes(folder)
-    found.facts |= {
-        "memory": {"needed_mib": _mib(needed), "available_mib": _mib(free)},
-        "disk": {"needed_mib": _mib(disk), "available_mib": _mib(room)},
-        "steps": steps,
-        "seconds_estimate": round(20 + seconds),  # loading takes about 20
-        "parameters": shape.total,
-    }
-    if recipe != "answer":
-        found.facts["trainable_share"] = shape.share
-    if needed > free:
-        found.refusals.append(
-            f"It needs about {_mib(needed):,} MiB of memory and {_mib(free):,} are free: use a "
-            f"smaller batch_size, a shorter max_length{_or_lora(config)} or a smaller model."
-        )
-    elif needed > 0.8 * free:
-        found.warnings.append("It needs most of the memory that is free; it may not fit.")
-    if disk > room:
-        found.refusals.append(
-            f"It needs about {_mib(disk):,} MiB of disk and {_mib(room):,} are free."
-        )
-
-
-def _or_lora(config: Any) -> str:
-    return ", LoRA" if getattr(config, "adaptation", "lora") == "full" else ""
-
-
-def _mib(size: float) -> int:
-    return round(size / estimate.MIB)
+def _conversation(row: dict[str, Any]) -> list[dict[str, Any]]:
+    return chat.to_messages(row, "chosen" if "chosen" in row else "completion")
 
 
 if __name__ == "__main__":

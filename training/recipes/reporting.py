@@ -1,19 +1,26 @@
-"""What a training run says while it works, and how it is stopped: a TrainerCallback that appends a
-line to events.jsonl per step and makes checkpoints complete by renaming them. No network."""
+"""How TRL's trainers are told what the knobs say, run, watched, stopped and resumed: a
+TrainerCallback appends a line to events.jsonl per step and makes checkpoints complete by renaming
+them. No network."""
 
 import json
-import math
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+import torch
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 
-from training.recipes.loading import device
+from training.recipes import data
+from training.recipes.alarms import Watch
+from training.recipes.half_tuning import HalfTuning
+from training.recipes.keeping import Keeper
+from training.recipes.loading import device, in_bf16
 from training.recipes.run_dir import RunDir, Stopped, write_json
 
 # TRL's names -> ours. What is not named here is not reported.
@@ -27,6 +34,14 @@ NAMES = {
     "accuracy": "accuracy",
     "eval_accuracy": "eval_accuracy",
     "margin": "margin",
+    "rewards/chosen": "reward_chosen",
+    "rewards/rejected": "reward_rejected",
+    "rewards/margins": "margin",
+    "rewards/accuracies": "accuracy",
+    "eval_rewards/accuracies": "eval_accuracy",
+    "logps/chosen": "logp_chosen",
+    "logps/rejected": "logp_rejected",
+    "kl": "kl",
 }
 KEPT = 2  # checkpoints: the newest and the one before, should the disk lose the newest
 
@@ -38,7 +53,7 @@ def newest_checkpoint(run: RunDir) -> Path | None:
         for folder in run.checkpoints.iterdir():
             if match := re.fullmatch(r"step-(\d+)", folder.name):
                 found.append((int(match[1]), folder))
-            else:
+            elif folder.is_dir():
                 shutil.rmtree(folder, ignore_errors=True)
     return max(found)[1] if found else None
 
@@ -48,11 +63,13 @@ def step_of(checkpoint: Path) -> int:
 
 
 class Reporter(TrainerCallback):
-    """Writes progress and metrics, notices a stop, names checkpoints, refuses a loss of nan."""
+    """Writes progress and metrics, notices a stop, names checkpoints, looks for alarms."""
 
-    def __init__(self, run: RunDir, total: int) -> None:
+    def __init__(self, run: RunDir, total: int, watch: Watch) -> None:
         self.run = run
         self.total = total
+        self.watch = watch
+        self.alarm = ""  # the sentence that stopped it
         self.seconds = 0.0  # spent in here; training must not wait for its own diary
         self._began = (0, 0.0)  # step and clock when this process began to train
         self._said = 0.0
@@ -85,6 +102,9 @@ class Reporter(TrainerCallback):
             if self.run.stop_requested:
                 control.should_save = True
                 control.should_training_stop = True
+            # The last weights are looked at, too, for the best may be they.
+            if step >= self.total and args.eval_strategy != "no":
+                control.should_evaluate = True
 
     def on_log(
         self,
@@ -96,14 +116,14 @@ class Reporter(TrainerCallback):
     ) -> None:
         with self._timed():
             values = {NAMES[k]: float(v) for k, v in (logs or {}).items() if k in NAMES}
-            bad = [name for name, value in values.items() if not math.isfinite(value)]
-            if bad:
-                raise ValueError(
-                    f"The {bad[0]} is not a number any more at step {state.global_step}: "
-                    "training has diverged. A lower learning rate usually helps."
-                )
-            if values:
-                self.run.metrics(state.global_step, **values)
+            if not values:
+                return
+            # Looked at before it is told: what is not finite is no JSON.
+            self.alarm = self.watch.look(state.global_step, values) or self.alarm
+            self.run.metrics(state.global_step, **values)
+            if self.alarm:
+                control.should_save = True
+                control.should_training_stop = True
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -125,8 +145,11 @@ def check_stop(run: RunDir) -> None:
         raise Stopped
 
 
+SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
+
+
 def trainer_arguments(run: RunDir, config: Any, total: int, validation: bool) -> dict[str, Any]:
-    """What SFT and reward tell TRL alike. `total`: steps of the whole run."""
+    """What the shared knobs say, as TRL's arguments. `total`: steps of the whole run."""
     gpu = device().type == "cuda"
     return {
         "output_dir": str(run.checkpoints),
@@ -135,8 +158,9 @@ def trainer_arguments(run: RunDir, config: Any, total: int, validation: bool) ->
         "per_device_eval_batch_size": config.batch_size,
         "gradient_accumulation_steps": config.accumulation,
         "learning_rate": config.learning_rate,
-        "lr_scheduler_type": "linear",
+        "lr_scheduler_type": SCHEDULES[config.schedule],
         "warmup_steps": round(config.warmup * total),
+        "weight_decay": config.weight_decay,
         "max_grad_norm": config.max_grad_norm,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,  # a nan is told, not averaged away
@@ -146,13 +170,65 @@ def trainer_arguments(run: RunDir, config: Any, total: int, validation: bool) ->
         "save_steps": config.save_steps,
         "seed": run.seed,
         "use_cpu": not gpu,
-        "bf16": gpu,
+        "bf16": in_bf16(config),
         "dataloader_pin_memory": gpu,
-        "gradient_checkpointing": False,
+        "activation_checkpointing": config.checkpointing == "on",
+        "activation_checkpointing_kwargs": {"use_reentrant": False},
         "max_length": config.max_length,
         "report_to": "none",
         "disable_tqdm": True,
     }
+
+
+def fit(trainer: Trainer, run: RunDir, config: Any, total: int) -> dict[str, Any]:
+    """Train, from the newest checkpoint where there is one, watched as the config says; the
+    trainer's model then holds the weights that are kept. Returns what result.json is to say of it.
+
+    Raises Stopped where a stop was asked for, ValueError with the sentence of an alarm that ends
+    the run; both leave a checkpoint."""
+    checkpoint = newest_checkpoint(run)
+    done, log = 0, []
+    if checkpoint is not None:
+        done = step_of(checkpoint)
+        log = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME)).log_history
+        run.event("state", done, state="resumed")
+    elif config.keep == "best" and trainer.eval_dataset is None:
+        run.event("note", text="There are no validation rows: the last weights are kept.")
+    reporter = Reporter(run, total, Watch(run, config, done))
+    keeper = Keeper(run, config)
+    if checkpoint is not None and (done >= total or keeper.is_over(log)):
+        # It had ended, and was killed before it left its artifact: train() would do a step more.
+        trainer._load_from_checkpoint(str(checkpoint))
+    else:
+        for callback in (reporter, keeper):
+            trainer.add_callback(callback)
+        if config.adaptation == "half":
+            trainer.add_callback(HalfTuning(run, config.half_rounds, total))
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        done = trainer.state.global_step
+    if reporter.alarm:
+        raise ValueError(reporter.alarm)
+    if done < total and not keeper.ended:
+        raise Stopped
+    assert isinstance(trainer.model, torch.nn.Module)
+    kept = keeper.keep(trainer.model, done)
+    if keeper.ended:
+        run.event("note", done, text=keeper.ended)
+    if kept["metric"]:
+        text = f"Kept are the weights of step {kept['step']}, the best on the validation rows "
+        run.event("note", done, text=f"{text}({kept['metric']} {kept['value']:.4g}).")
+    told = {"steps": done, "kept": kept, "callback_seconds": round(reporter.seconds, 4)}
+    return told | ({"reason": keeper.ended} if keeper.ended else {})
+
+
+def judged_rows(run: RunDir, config: Any) -> tuple[str, list[dict[str, Any]]]:
+    """The split that before and after are measured on, and its first rows; a note where it is not
+    the test's."""
+    snapshot = run.input_path("snapshot")
+    split = data.evaluation_split(snapshot)
+    if split != "test":
+        run.event("note", text=data.no_test_note(split))
+    return split, list(islice(data.rows_of(snapshot, split), config.eval_rows)) if split else []
 
 
 def remembered(run: RunDir, name: str, make: Callable[[], Any]) -> Any:

@@ -5,31 +5,71 @@
 Inputs: model; snapshot (preference); init (an earlier run's adapter or full weights: of SFT, whose
 layers it then starts from, or of a reward run, which is continued). TRL's RewardTrainer does the
 steps. Mean and spread of the rewards are left in annotune.json, for PPO to scale by.
+
+The loss of a pair (Bradley-Terry), with rewards c and r, margin m, weight w and centring k:
+w · (-log σ(c - r - m) + k · (c + r)²). Weights are 1 on average, so that a learning rate means the
+same whatever the pairs are weighed by.
 """
 
 import time
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
+import torch
 from datasets import Dataset
+from torch.nn.functional import logsigmoid
 from trl import RewardConfig as TRLConfig
 from trl import RewardTrainer
+from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from training.recipes import data, evaluation, loading
 from training.recipes.artifacts import save_artifact, start_of
+from training.recipes.baselines import fit_words
 from training.recipes.configs import RewardConfig, to_json
 from training.recipes.entry import main
 from training.recipes.estimate import steps_of
-from training.recipes.reporting import (
-    Reporter,
-    check_stop,
-    newest_checkpoint,
-    remembered,
-    step_of,
-    trainer_arguments,
-)
-from training.recipes.run_dir import RunDir, Stopped
+from training.recipes.logps import keep_adapter_dropout
+from training.recipes.pair_weights import pair_weights
+from training.recipes.reporting import check_stop, fit, judged_rows, remembered, trainer_arguments
+from training.recipes.run_dir import RunDir
 from training.recipes.tokenizer import load_tokenizer
+
+
+class WeightedPairs(DataCollatorForPreference):
+    """TRL's batch of pairs with their weights beside them."""
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        weights = torch.tensor([example["weight"] for example in examples], dtype=torch.float)
+        return {**super().torch_call(examples), "weight": weights}
+
+
+class WeightedRewardTrainer(RewardTrainer):
+    """TRL's trainer, whose loss counts each pair once; ours counts it by its weight."""
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        outputs = model(**{name: inputs[name] for name in ("input_ids", "attention_mask")})
+        chosen, rejected = outputs.logits.squeeze(-1).float().chunk(2)
+        center = getattr(self.args, "center_rewards_coefficient", None) or 0.0
+        losses = pair_losses(chosen, rejected, inputs.get("margin", 0.0), center)
+        loss = (inputs["weight"] * losses).mean()
+        said = self._metrics["train" if model.training else "eval"]
+        said["accuracy"].append((chosen > rejected).float().mean().item())
+        said["margin"].append((chosen - rejected).mean().item())
+        return (loss, outputs) if return_outputs else loss
+
+
+def pair_losses(
+    chosen: torch.Tensor, rejected: torch.Tensor, margin: torch.Tensor | float, center: float
+) -> torch.Tensor:
+    """The loss of each pair before it is weighed (the formula stands above)."""
+    return -logsigmoid(chosen - rejected - margin) + center * (chosen + rejected) ** 2
 
 
 def train(run: RunDir, config: RewardConfig) -> dict[str, Any]:
@@ -45,17 +85,8 @@ def train(run: RunDir, config: RewardConfig) -> dict[str, Any]:
     data.check_snapshot(snapshot, "preference")
     loading.seed_everything(run.seed)
     tokenizer = load_tokenizer(start.base, run.spec.get("template"))
-    full = config.adaptation == "full"
-    if start.init is not None and full:
-        raise ValueError("An adapter can be continued, or all weights trained: not both at once.")
-    model: Any = loading.load_classifier(start.base, tokenizer, full=full)
-    if start.init is not None and start.init.is_reward:
-        model = loading.attach(model, start, trainable=True)
-    elif start.init is not None:
-        model = loading.lora_from_causal(model, start)
-    elif not full:
-        model = loading.add_lora(model, config, classifier=True)
-    share = loading.trainable_share(model)
+    model = loading.trainable_classifier(start, tokenizer, config)
+    share = loading.trainable_share(model, config)
 
     # 2. The pairs, as tokens. TRL would leave out what is too long; here it is cut, and said.
     encoder = data.Encoder(tokenizer, config.max_length)
@@ -67,43 +98,40 @@ def train(run: RunDir, config: RewardConfig) -> dict[str, Any]:
     validation_rows = list(islice(data.rows_of(snapshot, "validation"), config.eval_rows))
     validation = data.encode(validation_rows, encoder, "preference", check)
     total = steps_of(len(pairs), config)
+    train_dataset = _weighed(pairs, data.rows_of(snapshot, "train"), config.weight)
+    eval_dataset = _weighed(validation, validation_rows, config.weight)
 
     # 3. How good it is before. With a head of zeros every pair is a draw: accuracy 0.5.
-    split = data.evaluation_split(snapshot)
-    if split != "test":
-        run.event("note", text=data.no_test_note(split))
-    judged = list(islice(data.rows_of(snapshot, split), config.eval_rows)) if split else []
+    split, judged = judged_rows(run, config)
+    words = fit_words(data.rows_of(snapshot, "train"), check)
+
+    def measure() -> dict[str, Any]:
+        return evaluation.reward_accuracy(model, judged, encoder, words=words, check=check)
+
     run.progress(0, total, "evaluating before")
-    before = remembered(
-        run, "before", lambda: evaluation.reward_accuracy(model, judged, encoder, check=check)
-    )
+    before = remembered(run, "before", measure)
 
     # 4. Train; from the newest checkpoint where there is one.
-    checkpoint = newest_checkpoint(run)
-    if checkpoint is not None:
-        run.event("state", step_of(checkpoint), state="resumed")
-    reporter = Reporter(run, total)
-    trainer = RewardTrainer(
+    trainer = WeightedRewardTrainer(
         model=model,
         args=TRLConfig(
             **trainer_arguments(run, config, total, bool(len(validation))),
             center_rewards_coefficient=config.center_rewards or None,
-            # TRL turns dropout off, the adapter's with it, though it may have been asked for.
-            disable_dropout=not config.lora_dropout,
+            disable_dropout=False,  # see below
+            remove_unused_columns=False,  # the weights are not what TRL knows
         ),
-        train_dataset=Dataset(pairs.rows),
-        eval_dataset=Dataset(validation.rows) if len(validation) else None,
+        data_collator=WeightedPairs(pad_token_id=tokenizer.pad_token_id),
+        train_dataset=train_dataset,
+        eval_dataset=eval_dataset if len(validation) else None,
         processing_class=tokenizer,
-        callbacks=[reporter],
     )
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.state.global_step < total:
-        raise Stopped
+    keep_adapter_dropout(model)
+    fitted = fit(trainer, run, config, total)
     model = trainer.model
 
     # 5. How good it is after; and where its rewards lie, on rows that are not the test's.
     run.progress(total, total, "evaluating after")
-    after = evaluation.reward_accuracy(model, judged, encoder, check=check)
+    after = measure()
     scaled = validation_rows or list(islice(data.rows_of(snapshot, "train"), config.eval_rows))
     scale = evaluation.reward_accuracy(model, scaled, encoder, check=check)
 
@@ -124,9 +152,15 @@ def train(run: RunDir, config: RewardConfig) -> dict[str, Any]:
         "seconds": round(time.monotonic() - began, 1),
         "trainable_share": share,
         "rows": {"train": len(pairs), "left_out": len(pairs.empty), "cut": pairs.cut},
-        "steps": total,
-        "callback_seconds": round(reporter.seconds, 4),
+        **fitted,
     }
+
+
+def _weighed(table: data.Table, rows: Iterable[Mapping[str, Any]], by: str) -> Dataset:
+    """The pairs with their weights, which what was left out has no part in."""
+    left_out = set(table.empty)
+    kept = (row for number, row in enumerate(rows, 1) if number not in left_out)
+    return Dataset(table.rows).add_column("weight", pair_weights(kept, by))
 
 
 if __name__ == "__main__":

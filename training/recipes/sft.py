@@ -1,4 +1,5 @@
-"""SFT: a language model learns the answers of an sft snapshot.
+"""SFT: a language model learns the answers of an sft snapshot: the completion of a prompt, or of a
+conversation (`messages`) each answer. Of the rest of a row it learns nothing.
 
     python -m training.recipes.sft RUN_DIR
 
@@ -21,15 +22,9 @@ from training.recipes.artifacts import save_artifact, start_of
 from training.recipes.configs import SFTConfig, to_json
 from training.recipes.entry import main
 from training.recipes.estimate import steps_of
-from training.recipes.reporting import (
-    Reporter,
-    check_stop,
-    newest_checkpoint,
-    remembered,
-    step_of,
-    trainer_arguments,
-)
-from training.recipes.run_dir import RunDir, Stopped
+from training.recipes.packing import PACKED, check_isolation, pack
+from training.recipes.reporting import check_stop, fit, judged_rows, remembered, trainer_arguments
+from training.recipes.run_dir import RunDir
 from training.recipes.tokenizer import load_tokenizer
 
 
@@ -46,15 +41,8 @@ def train(run: RunDir, config: SFTConfig) -> dict[str, Any]:
     data.check_snapshot(snapshot, "sft")
     loading.seed_everything(run.seed)
     tokenizer = load_tokenizer(start.base, run.spec.get("template"))
-    full = config.adaptation == "full"
-    model: Any = loading.load_causal(start.base, tokenizer, full=full)
-    if start.init is not None and full:
-        raise ValueError("An adapter can be continued, or all weights trained: not both at once.")
-    if start.init is not None:
-        model = loading.attach(model, start, trainable=True)
-    elif not full:
-        model = loading.add_lora(model, config)
-    share = loading.trainable_share(model)
+    model = loading.trainable_causal(start, tokenizer, config)
+    share = loading.trainable_share(model, config)
 
     # 2. The rows, as tokens.
     encoder = data.Encoder(tokenizer, config.max_length)
@@ -66,14 +54,16 @@ def train(run: RunDir, config: SFTConfig) -> dict[str, Any]:
     validation = data.encode(
         islice(data.rows_of(snapshot, "validation"), config.eval_rows), encoder, "sft", check
     )
-    total = steps_of(len(rows), config)
+    packed = config.packing != "off"
+    if packed:
+        check_isolation(model)
+    filled = pack(rows, config.max_length) if packed else Dataset(rows.rows)
+    total = steps_of(len(filled), config)
 
     # 3. How good it is before.
-    split = data.evaluation_split(snapshot)
-    if split != "test":
-        run.event("note", text=data.no_test_note(split))
-    judged = list(islice(data.rows_of(snapshot, split), config.eval_rows)) if split else []
-    asked = judged or list(islice(data.rows_of(snapshot, "train"), evaluation.SAMPLES))
+    split, judged = judged_rows(run, config)
+    asking = judged or islice(data.rows_of(snapshot, "train"), evaluation.SAMPLES)
+    asked = [{"prompt": data.question(row)} for row in islice(asking, evaluation.SAMPLES)]
 
     def evaluate() -> dict[str, Any]:
         metrics = evaluation.answer_loss(model, judged, encoder, check=check)
@@ -86,23 +76,17 @@ def train(run: RunDir, config: SFTConfig) -> dict[str, Any]:
     before = remembered(run, "before", evaluate)
 
     # 4. Train; from the newest checkpoint where there is one.
-    checkpoint = newest_checkpoint(run)
-    if checkpoint is not None:
-        run.event("state", step_of(checkpoint), state="resumed")
-    reporter = Reporter(run, total)
     trainer = SFTTrainer(
         model=model,
         args=TRLConfig(
-            **trainer_arguments(run, config, total, bool(len(validation))), packing=False
+            **trainer_arguments(run, config, total, bool(len(validation))),
+            **(PACKED if packed else {"packing": False}),
         ),
-        train_dataset=Dataset(rows.rows),
+        train_dataset=filled,
         eval_dataset=Dataset(validation.rows) if len(validation) else None,
         processing_class=tokenizer,
-        callbacks=[reporter],
     )
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if trainer.state.global_step < total:
-        raise Stopped
+    fitted = fit(trainer, run, config, total)
     model = trainer.model
 
     # 5. How good it is after, by the same code on the same rows.
@@ -114,16 +98,17 @@ def train(run: RunDir, config: SFTConfig) -> dict[str, Any]:
     artifact = save_artifact(run, model, tokenizer, start=start, config=to_json(config))
     return {
         "metrics": {"before": before["metrics"], "after": after["metrics"], "split": split},
-        "samples": [
-            {"prompt": b["prompt"], "before": b["text"], "after": a["text"]}
-            for b, a in zip(before["answers"], after["answers"], strict=True)
-        ],
+        "samples": evaluation.side_by_side(before["answers"], after["answers"]),
         "artifact": artifact,
         "seconds": round(time.monotonic() - began, 1),
         "trainable_share": share,
-        "rows": {"train": len(rows), "left_out": len(rows.empty), "cut": rows.cut},
-        "steps": total,
-        "callback_seconds": round(reporter.seconds, 4),
+        "rows": {
+            "train": len(rows),
+            "left_out": len(rows.empty),
+            "cut": rows.cut,
+            "packed": len(filled),
+        },
+        **fitted,
     }
 
 

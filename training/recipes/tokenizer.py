@@ -17,11 +17,14 @@ PADS = (
 )
 
 
-def load_tokenizer(path: str, template: dict[str, str] | None = None) -> PreTrainedTokenizerBase:
+def load_tokenizer(
+    path: str, template: dict[str, str] | None = None, *, chat: bool = True
+) -> PreTrainedTokenizerBase:
     """The tokenizer with the chat template set and, where it has one to spare, a pad of its own.
 
     `template` is {"name", "text"}, of which one may be missing; without both the model's own stays.
-    Raises ValueError where there is no tokenizer to read, or no template."""
+    Raises ValueError where there is no tokenizer to read, or no template. `chat` False: for texts,
+    which need none."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
@@ -30,9 +33,10 @@ def load_tokenizer(path: str, template: dict[str, str] | None = None) -> PreTrai
         tokenizer.chat_template = tokenizer.chat_template.get("default")
     name, text = (template or {}).get("name", "model"), (template or {}).get("text", "")
     tokenizer.chat_template = text or TEMPLATES.get(name) or tokenizer.chat_template
-    if not tokenizer.chat_template:
+    if chat and not tokenizer.chat_template:
         raise ValueError(
-            f"{path} has no chat template of its own: choose one ({', '.join(sorted(TEMPLATES))})."
+            f"{path} has no chat template of its own: name one in the knob “template” "
+            f"({', '.join(sorted(TEMPLATES))})."
         )
     set_pad(tokenizer)
     return tokenizer

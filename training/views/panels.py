@@ -14,8 +14,9 @@ from annotation.errors import Refused
 from annotation.models import Erasure, Project, Role, User
 from exports import withdrawal
 from exports.models import Dataset, Snapshot
-from training import answers, preflight_report, preflights, reports, runs, withdrawn
-from training.forms import ProjectAnswerForm, RlhfForm, StartForm
+from training import answers, preflight_report, preflights, reports, results, runs, withdrawn
+from training.answer_forms import ProjectAnswerForm
+from training.forms import ABOUT, RlhfForm, StartForm
 from training.models import Run
 from training.recipes.configs import RECIPES, ConfigError
 
@@ -37,7 +38,7 @@ def _note(user: User, what: str, run: Run) -> None:
     activity.note(user, what, run, run.recipe, reverse("training:run", args=[run.pk]))
 
 
-def _gone(request: HttpRequest, url: str) -> HttpResponse:
+def gone(request: HttpRequest, url: str) -> HttpResponse:
     """Off to the page, whether htmx asked or a browser."""
     return HttpResponseClientRedirect(url) if request.headers.get("HX-Request") else redirect(url)
 
@@ -53,7 +54,15 @@ def home_panel(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _recipes(dataset: Dataset) -> list[str]:
-    return [name for name, recipe in RECIPES.items() if recipe.dataset == dataset.kind]
+    """What can be done with the dataset: its kind's recipes, and an evaluation."""
+    return [name for name, recipe in RECIPES.items() if recipe.dataset in (dataset.kind, "any")]
+
+
+def _chosen(request: HttpRequest, dataset: Dataset) -> str:
+    """The recipe that is asked for; the kind's first where none is."""
+    recipes = _recipes(dataset)
+    asked = request.POST.get("recipe") or request.GET.get("recipe")
+    return asked if asked in recipes else recipes[0]
 
 
 def _panel(
@@ -65,16 +74,19 @@ def _panel(
     status: int = 200,
     **more: Any,
 ) -> HttpResponse:
-    recipes = _recipes(dataset)
-    form = form or (StartForm(recipe=recipes[0], dataset=dataset) if recipes else None)
-    used = Run.objects.filter(inputs__snapshot__dataset=dataset).order_by("-pk")[:6]
+    form = form or StartForm(recipe=_chosen(request, dataset), dataset=dataset)
+    used = Run.objects.filter(inputs__snapshot__dataset=dataset).order_by("-pk")
+    training, evaluations = used.exclude(recipe="evaluate"), used.filter(recipe="evaluate")
     context = {
         "dataset": dataset,
         "form": form,
-        "title": RECIPES[form.recipe].title if form else "",
+        "title": RECIPES[form.recipe].title,
+        "about": ABOUT.get(form.recipe, ""),
+        "recipes": [(name, RECIPES[name].title) for name in _recipes(dataset)],
         "rlhf": rlhf or RlhfForm(dataset=dataset) if dataset.kind in RLHF_KINDS else None,
         "rlhf_open": rlhf is not None,
-        "runs": [reports.line(run) for run in used],
+        "runs": [reports.line(run) for run in training[:6]],
+        "evaluations": results.side_by_side(evaluations[:12]),
         "converting": Run.objects.filter(recipe="convert").exclude(state__in=Run.ENDED).first(),
         **more,
     }
@@ -88,15 +100,13 @@ def dataset_panel(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _form(request: HttpRequest, dataset: Dataset) -> StartForm:
-    """The recipe's form with what was sent. Raises Refused for a dataset that trains nothing."""
-    recipes = _recipes(dataset)
-    if not recipes:
-        raise Refused(f"No recipe reads a dataset of kind {dataset.kind}.")
-    return StartForm(request.POST, recipe=recipes[0], dataset=dataset)
+    """The recipe's form with what was sent."""
+    return StartForm(request.POST, recipe=_chosen(request, dataset), dataset=dataset)
 
 
-def _found(dataset: Dataset, form: StartForm) -> dict[str, Any] | None:
+def _found(dataset: Dataset, form: StartForm, *, probe: bool = False) -> dict[str, Any] | None:
     return preflights.preflight(
+        probe=probe,
         workspace=dataset.workspace,
         recipe=form.recipe,
         config=form.cleaned_data["config"],
@@ -107,13 +117,14 @@ def _found(dataset: Dataset, form: StartForm) -> dict[str, Any] | None:
 @login_required
 @require_POST
 def preflight(request: HttpRequest, pk: int) -> HttpResponse:
-    """Look before anything is started; the result stands in the panel."""
+    """Look before anything is started, and try two steps where that is asked; the result stands in
+    the panel."""
     dataset = _dataset(request, pk)
+    form = _form(request, dataset)
+    if not form.is_valid():
+        return _panel(request, dataset, form=form, status=422)
     try:
-        form = _form(request, dataset)
-        if not form.is_valid():
-            return _panel(request, dataset, form=form, status=422)
-        found = _found(dataset, form)
+        found = _found(dataset, form, probe="probe" in request.POST)
     except Refused as error:
         return _panel(request, dataset, refusal=str(error), form=form, status=422)
     later = "" if found else "An input is a run that still works: it looks when that one is done."
@@ -127,10 +138,10 @@ def start(request: HttpRequest, pk: int) -> HttpResponse:
     """Start the recipe; a refusal of the preflight blocks it."""
     dataset = _dataset(request, pk)
     found = None
+    form = _form(request, dataset)
+    if not form.is_valid():
+        return _panel(request, dataset, form=form, status=422)
     try:
-        form = _form(request, dataset)
-        if not form.is_valid():
-            return _panel(request, dataset, form=form, status=422)
         found = _found(dataset, form)
         preflights.refuse_if_refused(found)
         run = runs.create_run(
@@ -145,7 +156,24 @@ def start(request: HttpRequest, pk: int) -> HttpResponse:
         shown = "" if report else str(error)
         return _panel(request, dataset, form=form, refusal=shown, report=report, status=422)
     _note(_person(request), "run started", run)
-    return _gone(request, reverse("training:run", args=[run.pk]))
+    return gone(request, reverse("training:run", args=[run.pk]))
+
+
+def _look_at_first_two(dataset: Dataset, form: RlhfForm) -> None:
+    """Raises Refused with what the preflight refuses of SFT or the reward run. PPO's looks when
+    both have ended."""
+    given = form.cleaned_data
+    for recipe, snapshot in (("sft", given["sft"]), ("reward", given["preference"])):
+        found = preflights.preflight(
+            workspace=dataset.workspace,
+            recipe=recipe,
+            config=runs.preset_values(recipe, given["preset"]),
+            inputs={"model": given["model"], "snapshot": snapshot},
+        )
+        try:
+            preflights.refuse_if_refused(found)
+        except Refused as error:
+            raise Refused(f"{RECIPES[recipe].title}: {error}") from None
 
 
 @login_required
@@ -157,6 +185,7 @@ def rlhf(request: HttpRequest, pk: int) -> HttpResponse:
     if not form.is_valid():
         return _panel(request, dataset, rlhf=form, status=422)
     try:
+        _look_at_first_two(dataset, form)
         *before, last = runs.queue_rlhf(
             workspace=dataset.workspace, user=_person(request), **form.arguments()
         )
@@ -165,7 +194,7 @@ def rlhf(request: HttpRequest, pk: int) -> HttpResponse:
         return _panel(request, dataset, rlhf=form, status=422)
     for run in [*before, last]:
         _note(_person(request), "run started", run)
-    return _gone(request, reverse("training:run", args=[last.pk]))
+    return gone(request, reverse("training:run", args=[last.pk]))
 
 
 @login_required
@@ -175,9 +204,9 @@ def get_model(request: HttpRequest, slug: str) -> HttpResponse:
     workspace = access.workspace(request, slug, Role.LEAD)
     run = runs.get_model(workspace=workspace, user=_person(request))
     if run.workspace_id != workspace.pk:
-        return _gone(request, reverse("training:runs", args=[slug]))
+        return gone(request, reverse("training:runs", args=[slug]))
     _note(_person(request), "run started", run)
-    return _gone(request, reverse("training:run", args=[run.pk]))
+    return gone(request, reverse("training:run", args=[run.pk]))
 
 
 @login_required
@@ -186,7 +215,13 @@ def snapshot_panel(request: HttpRequest, pk: int) -> HttpResponse:
     """On a snapshot's page: the runs and models that learned from it."""
     rows = Snapshot.objects.select_related("dataset__workspace")
     snapshot = access.fetch(request, rows, Role.LEAD, pk=pk)
-    context = {"touched": withdrawn.touched([snapshot]), "snapshot": snapshot}
+    context = {
+        "touched": [
+            each for each in withdrawn.touched([snapshot]) if each.run.recipe != "evaluate"
+        ],
+        "snapshot": snapshot,
+        "evaluations": results.side_by_side(results.evaluations_on(snapshot)[:12]),
+    }
     return render(request, "training/_touched_panel.html", context)
 
 
@@ -231,4 +266,4 @@ def project_answer(request: HttpRequest, pk: int) -> HttpResponse:
         form.add_error(None, str(error))
         return _project_panel(request, project, form, status=422)
     _note(_person(request), "run started", run)
-    return _gone(request, reverse("training:run", args=[run.pk]))
+    return gone(request, reverse("training:run", args=[run.pk]))

@@ -11,10 +11,12 @@ from django.views.decorators.http import require_GET, require_POST
 from annotation import access, activity
 from annotation.errors import Refused
 from annotation.models import Role, User
-from training import answers, reports, withdrawn
+from training import answers, preflights, reports, withdrawn
 from training import runs as acts
-from training.forms import AnswerForm
+from training.answer_forms import AnswerForm
+from training.evaluate_form import EvaluateForm
 from training.models import Run
+from training.views.panels import gone
 
 PER_PAGE = 50
 
@@ -43,13 +45,30 @@ def runs(request: HttpRequest, slug: str) -> HttpResponse:
 @require_GET
 def run(request: HttpRequest, pk: int) -> HttpResponse:
     found = _run(request, pk)
+    return _page(request, found)
+
+
+def _page(
+    request: HttpRequest,
+    run: Run,
+    *,
+    answer_form: AnswerForm | None = None,
+    evaluate_form: EvaluateForm | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """The run's page, with the form that was refused, if one was."""
+    answers_too, leaves_model = reports.can_answer(run), reports.leaves_model(run)
+    answer_form = answer_form or (AnswerForm(workspace=run.workspace) if answers_too else None)
+    evaluate_form = evaluate_form or (EvaluateForm(run=run) if leaves_model else None)
     context = {
-        **reports.page(found),
-        "answer_form": AnswerForm(workspace=found.workspace) if reports.can_answer(found) else None,
-        "resumable": found.has_ended and not acts.why_not_resumable(found),
-        "withdrawn": withdrawn.behind(found),
+        **reports.page(run),
+        "answer_form": answer_form,
+        "evaluate_form": evaluate_form,
+        "evaluate_open": evaluate_form is not None and evaluate_form.is_bound,
+        "resumable": run.has_ended and not acts.why_not_resumable(run),
+        "withdrawn": withdrawn.behind(run),
     }
-    return render(request, "training/run.html", context)
+    return render(request, "training/run.html", context, status=status)
 
 
 @login_required
@@ -116,5 +135,31 @@ def run_answer(request: HttpRequest, pk: int) -> HttpResponse:
             return redirect("training:run", made.pk)
         except Refused as error:
             form.add_error(None, str(error))
-    context = {**reports.page(found), "answer_form": form, "resumable": False}
-    return render(request, "training/run.html", context, status=400)
+    return _page(request, found, answer_form=form, status=400)
+
+
+@login_required
+@require_POST
+def run_evaluate(request: HttpRequest, pk: int) -> HttpResponse:
+    """Measure this run's model, or a checkpoint of it, on a snapshot."""
+    found = _run(request, pk)
+    if not reports.leaves_model(found):
+        messages.error(request, f"Run {found.pk} has left no model to measure.")
+        return redirect("training:run", pk)
+    form = EvaluateForm(request.POST, run=found)
+    assert isinstance(request.user, User)
+    if form.is_valid():
+        asked = {
+            "workspace": found.workspace,
+            "recipe": "evaluate",
+            "config": form.cleaned_data["config"],
+            "inputs": form.inputs(),
+        }
+        try:
+            preflights.refuse_if_refused(preflights.preflight(**asked))
+            made = acts.create_run(**asked, user=request.user)
+            _note(request, "run started", made)
+            return gone(request, reverse("training:run", args=[made.pk]))
+        except Refused as error:
+            form.add_error(None, str(error))
+    return _page(request, found, evaluate_form=form, status=422)

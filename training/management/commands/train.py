@@ -12,7 +12,7 @@ from annotation.models import Workspace
 from exports.models import Snapshot
 from training import preflights, runs
 from training.inputs import Given, snapshot_folder
-from training.management.shell import find_run, run_or_path, wait
+from training.management.shell import run_or_path, wait
 from training.recipes.configs import RECIPES, ConfigError
 
 TRAINS = [name for name, recipe in RECIPES.items() if recipe.dataset]
@@ -25,7 +25,8 @@ class Command(BaseCommand):
         parser.add_argument("recipe", choices=TRAINS)
         parser.add_argument("--snapshot", required=True, help="a snapshot's directory or number")
         parser.add_argument("--model", help="a local folder or its name, a run, or a Hub id")
-        parser.add_argument("--reward", help="ppo: a reward run or its directory")
+        parser.add_argument("--reward", help="ppo, evaluate: a reward run or its directory")
+        parser.add_argument("--against", help="evaluate: the model to set it against")
         parser.add_argument("--init", help="an earlier run, or its directory, to start from")
         parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="knobs")
         parser.add_argument("--preset", choices=["quick", "sensible"], default="sensible")
@@ -63,7 +64,7 @@ class Command(BaseCommand):
         found: dict[str, Given] = {"snapshot": snapshot}
         if text := options["model"]:
             found["model"] = run_or_path(text) if not Path(text).is_dir() else model_folder(text)
-        for name in ("reward", "init"):
+        for name in ("reward", "against", "init"):
             if options[name]:
                 found[name] = run_or_path(options[name])
         return found, workspace
@@ -87,10 +88,9 @@ class Command(BaseCommand):
 
 
 def model_folder(text: str) -> Given:
-    """A folder: the run that left it, if it is one of ours and an adapter; else the folder."""
-    if (Path(text) / "annotune.json").is_file():
-        given = run_or_path(text)
-        return given if isinstance(given, str) else find_run(str(given.pk))
+    """A folder: the run of ours whose directory or artifact it is; else the folder itself."""
+    if any((Path(text) / name).is_file() for name in ("annotune.json", "spec.json")):
+        return run_or_path(text)
     return text
 
 

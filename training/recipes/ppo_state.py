@@ -1,0 +1,84 @@
+"""What a PPO run keeps so that it can go on as if nothing had happened."""
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from training.recipes.ppo_rollout import Actor
+from training.recipes.reporting import KEPT, step_of
+from training.recipes.run_dir import RunDir, write_json
+
+
+@dataclass
+class State:
+    """Where a run stands, besides its weights, its optimiser and its generators."""
+
+    kl_coef: float  # today's price of KL
+    step: int = 0  # updates done
+    looks: list[tuple[int, float]] = field(default_factory=list)  # step and objective of each
+
+    def is_over(self, patience: int) -> bool:
+        """Whether the last `patience` looks were all no better than one before them."""
+        values = [value for _, value in self.looks]
+        return bool(patience and values) and len(values) - 1 - values.index(max(values)) >= patience
+
+    def why_over(self) -> str:
+        step, value = max(self.looks, key=lambda look: look[1])
+        return (
+            f"Ended early at update {self.step}: no look at the validation prompts since that at "
+            f"update {step} (objective {value:.4g}) was better."
+        )
+
+
+def save_checkpoint(
+    run: RunDir,
+    actor: Actor,
+    optimizer: torch.optim.Optimizer,
+    generator: torch.Generator,
+    state: State,
+) -> None:
+    """checkpoints/step-N with all that the next update depends on, complete once it has its name.
+    Safetensors and JSON: nothing in it can run code when it is read."""
+    tensors = {"rng/torch": torch.get_rng_state(), "rng/sampling": generator.get_state()}
+    if actor.device.type == "cuda":
+        tensors["rng/cuda"] = torch.cuda.get_rng_state(actor.device)
+    for name, parameter in actor.trainable().items():
+        tensors[f"weight/{name}"] = parameter.detach()
+        for key, value in optimizer.state[parameter].items():
+            tensors[f"adam/{name}/{key}"] = value
+    complete, part = run.checkpoints / f"step-{state.step}", run.checkpoints / f".step-{state.step}"
+    if complete.exists():
+        return  # a stop right behind a save
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    save_file({name: t.contiguous() for name, t in tensors.items()}, part / "state.safetensors")
+    write_json(part / "state.json", asdict(state))
+    os.replace(part, complete)
+    for old in sorted(run.checkpoints.glob("step-*"), key=step_of)[:-KEPT]:
+        shutil.rmtree(old)
+
+
+def load_checkpoint(
+    path: Path, actor: Actor, optimizer: torch.optim.Optimizer, generator: torch.Generator
+) -> State:
+    """Put everything back; returns the state that was given to save_checkpoint."""
+    tensors = load_file(path / "state.safetensors")
+    torch.set_rng_state(tensors["rng/torch"])
+    generator.set_state(tensors["rng/sampling"])
+    if "rng/cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["rng/cuda"], actor.device)
+    for name, parameter in actor.trainable().items():
+        parameter.data.copy_(tensors[f"weight/{name}"])
+        head = f"adam/{name}/"
+        optimizer.state[parameter] = {
+            # Adam counts its steps on the processor.
+            key.removeprefix(head): value if key.endswith("/step") else value.to(parameter.device)
+            for key, value in tensors.items()
+            if key.startswith(head)
+        }
+    return State(**json.loads((path / "state.json").read_text("utf-8")))
