@@ -1,7 +1,6 @@
 """Kendall's tau-b against SciPy, the means over raters, and one unit's disagreement."""
 
 import random
-import time
 from itertools import combinations
 
 import pytest
@@ -149,15 +148,13 @@ def test_disagreement_is_taus_other_side(a: Order, b: Order) -> None:
         assert apart == round(50 * (1 - kendall_tau_b(a, b)))
 
 
-def test_a_hundred_thousand_units_take_under_three_seconds() -> None:
+def test_a_hundred_thousand_pairs_of_drawn_orders_agree_by_chance() -> None:
     dice = random.Random(2)
     shuffled = [dice.sample([11, 12, 13, 14], 4) for _ in range(200_000)]
     given = [[[a], [b, c], [d]] if a > d else [[a], [b], [c], [d]] for a, b, c, d in shuffled]
     units = [
         dict(zip("ab", pair, strict=True)) for pair in zip(given[::2], given[1::2], strict=True)
     ]
-    for measure in (mean_tau, same_top):
-        began = time.process_time()
+    for measure, by_chance in ((mean_tau, 0), (same_top, 0.25)):
         found = measure(units)
-        assert time.process_time() - began < 3
-        assert found.units == 100_000
+        assert found.units == 100_000 and found.low < by_chance < found.high

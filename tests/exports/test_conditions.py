@@ -1,6 +1,5 @@
 """Conditions: what they say, what they find, and that they are written as they were read."""
 
-import time
 from typing import Any
 
 import pytest
@@ -124,9 +123,7 @@ def test_a_name_of_forty_dots_is_looked_up_at_once() -> None:
     nested: dict[str, Any] = {}
     for _ in range(40):  # each has two names for the next one: 2^40 ways in
         nested = {"a": nested, "a.a": nested}
-    began = time.process_time()
-    assert looked_up(nested, "a." * 40 + "b") is None
-    assert time.process_time() - began < 0.5
+    assert looked_up(nested, "a." * 40 + "b") is None  # way by way it would not end
 
 
 def test_a_number_of_any_length_is_compared() -> None:

