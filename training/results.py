@@ -28,9 +28,9 @@ METRICS: dict[str, tuple[str, bool | None]] = {
     "chrf": ("chrF", False),
     "rouge_l": ("ROUGE-L", False),
     "exact_match": ("Exact match", False),
+    "objective": ("Objective: reward less penalty and price of KL", False),
     "reward_mean": ("Mean reward", False),
     "reward_std": ("Spread of the reward", None),
-    "objective": ("Reward less penalty and price of KL", None),
     "reward_chosen": ("Implicit reward, better answers", None),
     "reward_rejected": ("Implicit reward, worse answers", None),
     "logp_chosen": ("Log-probability, better answers", None),
@@ -46,8 +46,8 @@ BASELINES = {
     "word_model": "a model of words (TF-IDF)",
 }
 FEW = 10  # prompts below which no lead is called one
-# Whose mean reward has no zero that means anything from one run to the next.
-UNSETTLED = ("reward", "dpo", "kto")
+# Whose mean reward has no zero that means anything from one run to the next; PPO has an objective.
+UNSETTLED = ("reward", "dpo", "kto", "ppo")
 MOST_CLASSES = 30
 
 
@@ -231,13 +231,13 @@ def headline(run: Run) -> str:
             return f"wins {win['share']}"
         name = next((n for n in ("accuracy", "loss", "reward_mean") if is_number(after.get(n))), "")
         return f"{name.replace('_mean', '')} {charts.number(after[name])}" if name else ""
-    name = {"reward": "accuracy", "dpo": "accuracy", "classify": "accuracy"}.get(run.recipe, "loss")
-    name = "reward_mean" if run.recipe == "ppo" else name
+    name = {"reward": "accuracy", "dpo": "accuracy", "classify": "accuracy", "ppo": "objective"}.get(
+        run.recipe, "loss"
+    )
     if is_number(after.get(name)):
-        label = name.replace("_mean", "")
         if is_number(before.get(name)):
-            return f"{label} {charts.number(before[name])} → {charts.number(after[name])}"
-        return f"{label} {charts.number(after[name])}"
+            return f"{name} {charts.number(before[name])} → {charts.number(after[name])}"
+        return f"{name} {charts.number(after[name])}"
     delivered = part(run.result, "delivered")
     return f"{delivered['answers']} answers" if "answers" in delivered else ""
 

@@ -38,8 +38,8 @@ CHARTS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ("Accuracy", ("accuracy", "eval_accuracy")),
     ],
     "ppo": [
+        ("Objective: reward less penalty and price of KL", ("objective", "eval_objective")),
         ("Reward", ("reward", "eval_reward_mean")),
-        ("Reward less penalty and price of KL", ("eval_objective",)),
         ("KL to the start", ("kl", "eval_kl")),
         ("Length, in tokens", ("length",)),
         ("Answers that end", ("eos_share",)),
@@ -50,6 +50,7 @@ CHARTS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
 NAMES = {"loss": "training", "token_accuracy": "training", "accuracy": "training",
          "eval_loss": "validation", "eval_token_accuracy": "validation",
          "eval_accuracy": "validation", "reward": "training", "eval_reward_mean": "validation",
+         "objective": "training", "eval_objective": "validation",
          "kl": "training", "eval_kl": "validation", "policy_loss": "policy", "value_loss": "value",
          "reward_chosen": "better", "reward_rejected": "worse",
          "logp_chosen": "better", "logp_rejected": "worse"}  # fmt: skip

@@ -75,6 +75,14 @@ STREAMS: list[tuple[str, str, dict[str, Any], Stream, Stream]] = [
         lambda step: {"eval_loss": 2.0 + (step - 1) * 0.001},
         lambda step: {"eval_loss": 2.0 + 0.03 * even(step + 1) * (step > 1)},
     ),
+    (
+        "objective",
+        "ppo",
+        {},
+        lambda step: {"eval_objective": 0.5 - 0.01 * step, "eval_reward_mean": step},
+        # A policy that was better still in between, and a reward that fell.
+        lambda step: {"eval_objective": 0.48 + 0.02 * even(step), "eval_reward_mean": -step},
+    ),
 ]
 
 
@@ -151,7 +159,17 @@ def test_after_a_resume_it_knows_what_was_before(make_run) -> None:
         ({"loss": 2.0}, {"loss": 2.005}, ""),
         ({"accuracy": 0.7}, {"accuracy": 0.6}, "its accuracy went from 0.700 to 0.600"),
         ({"accuracy": 0.5}, {"accuracy": 0.6}, ""),
-        ({"reward_mean": 0.5}, {"reward_mean": 0.2}, "its reward mean went from 0.500 to 0.200"),
+        ({"objective": 0.5}, {"objective": 0.2}, "its objective went from 0.500 to 0.200"),
+        # What it cost is part of the objective: a higher reward does not make up for it, nor does
+        # a lower one make a policy worse that has ended more of its answers.
+        (
+            {"objective": 0.5, "reward_mean": 0.5},
+            {"objective": 0.3, "reward_mean": 0.9},
+            "its objective went from 0.500 to 0.300",
+        ),
+        ({"objective": 0.5, "reward_mean": 0.5}, {"objective": 0.6, "reward_mean": 0.2}, ""),
+        # A reward model's mean reward has no zero.
+        ({"accuracy": 0.5, "reward_mean": 0.5}, {"accuracy": 0.6, "reward_mean": -3.0}, ""),
         ({"rows": 0}, {"rows": 0}, ""),
         ({}, {"loss": 1.0}, ""),
     ],

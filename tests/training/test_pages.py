@@ -133,6 +133,20 @@ def test_an_accuracy_within_the_interval_gets_no_verdict(make_run) -> None:
     assert verdict(low=0.4) == ""
 
 
+def test_ppo_is_judged_by_its_objective(make_run, freeze) -> None:
+    inputs = {"model": "tiny", "snapshot": freeze("prompts")}
+    rule = {"rule": "length", "rule_value": "5-30"}
+    metrics = {
+        "before": {"objective": 0.25, "reward_mean": 0.5, "rows": 16},
+        "after": {"objective": 0.125, "reward_mean": 0.75, "rows": 16},
+    }
+    columns = {"state": "succeeded", "result": {"metrics": metrics}}
+    run = make_run("ppo", inputs=inputs, config=rule, **columns)
+    found = {row["label"]: row["better"] for row in results.table(run)}
+    assert found == {"Objective: reward less penalty and price of KL": "worse", "Mean reward": ""}
+    assert results.headline(run) == "objective 0.25 → 0.125"
+
+
 def test_accuracy_stands_beside_longer_wins(lee, make_run) -> None:
     wins = {"share": 0.66, "low": 0.6, "high": 0.72}
     after = {"accuracy": 0.71, "low": 0.65, "high": 0.77, "pairs": 40, "longer_wins": wins}

@@ -125,6 +125,16 @@ def looks(seen: Seen, config: Any) -> str:
     )
 
 
+def objectives(seen: Seen, config: Any) -> str:
+    found = seen["eval_objective"]
+    if found.count < 2 or not found.last[-1] < found.first[0] - BETTER["objective"][1]:
+        return ""
+    return (
+        f"The objective on the validation prompts is {found.last[-1]:.3f}, and was "
+        f"{found.first[0]:.3f} at the first look: a lower learning rate usually helps."
+    )
+
+
 # code -> rule, and the recipe whose metrics it means; none: any.
 RULES: dict[str, tuple[Callable[[Seen, Any], str], str | None]] = {
     "reward_accuracy": (coin, "reward"),
@@ -133,9 +143,10 @@ RULES: dict[str, tuple[Callable[[Seen, Any], str], str | None]] = {
     "length": (longer, "ppo"),
     "entropy": (entropy, "ppo"),
     "eval_worse": (looks, None),
+    "objective": (objectives, "ppo"),
 }
 # Metrics of before and after: (1: more is better, -1: less), and what is taken for chance.
-BETTER = {"loss": (-1, 0.01), "accuracy": (1, 0.01), "reward_mean": (1, 0.05)}
+BETTER = {"loss": (-1, 0.01), "accuracy": (1, 0.01), "objective": (1, 0.05)}
 
 
 class Watch:
@@ -192,6 +203,6 @@ def compare(run: RunDir, before: Mapping[str, Any], after: Mapping[str, Any]) ->
         if not (isinstance(was, int | float) and isinstance(now, int | float)):
             continue
         if sign * (now - was) < -chance:
-            text = f"It is worse than before: its {name.replace('_', ' ')} went from "
-            run.event("alarm", code="worse", text=f"{text}{was:.3f} to {now:.3f}.")
+            text = f"It is worse than before: its {name} went from {was:.3f} to {now:.3f}."
+            run.event("alarm", code="worse", text=text)
             return

@@ -72,6 +72,10 @@ class Experience:
         apart = (self.rollout.log_probs - self.reference) * self.rollout.mask
         return apart.sum(1).mean().item()
 
+    def objective(self, kl_coef: float) -> float:
+        """What training is after: mean reward less the penalty less the price of the KL."""
+        return self.penalised.mean().item() - kl_coef * self.kl
+
 
 def collect(
     actor: Actor,
@@ -212,6 +216,7 @@ def update(
     return experience, {
         "reward": experience.scores.mean().item(),
         "reward_penalised": experience.penalised.mean().item(),
+        "objective": experience.objective(config.kl_coef),
         "kl": experience.kl,
         "entropy": ppo_math.masked_mean(rollout.entropy, rollout.mask).item(),
         "length": rollout.lengths.float().mean().item(),
@@ -230,8 +235,8 @@ def evaluate(
     check: Check = lambda: None,
 ) -> dict[str, float]:
     """Answers sampled as in training, from one seed whenever it is asked: mean reward without the
-    penalty, KL to the reference in nats per answer, length in tokens, share that ended; and what
-    training is after, the reward less the penalty less the price of the KL (objective)."""
+    penalty, objective, KL to the reference in nats per answer, length in tokens, share that ended.
+    The objective alone says which weights are better."""
     if not prompts:
         return {"rows": 0}
     generator = torch.Generator(actor.device).manual_seed(config.seed)
@@ -239,7 +244,7 @@ def evaluate(
     rollout = experience.rollout
     return {
         "reward_mean": experience.scores.mean().item(),
-        "objective": experience.penalised.mean().item() - config.kl_coef * experience.kl,
+        "objective": experience.objective(config.kl_coef),
         "kl": experience.kl,
         "length": rollout.lengths.float().mean().item(),
         "eos_share": rollout.ended.float().mean().item(),
