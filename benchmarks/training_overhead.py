@@ -87,7 +87,7 @@ def make(folder: Path, recipe: str, packed: bool, mode: str) -> None:
     encoder = data.Encoder(load_tokenizer(str(model)), LENGTH)
     found = data.training_table(folder / "snapshot", encoder, tokens, lambda: None).rows
     if recipe == "kto":
-        found = with_strangers(found.take(mixed(found["label"].to_pylist(), 0)))
+        found = with_strangers(found).take(mixed(found["label"].to_pylist(), 0))
     pq.write_table(found, folder / "tokens.parquet")
 
 

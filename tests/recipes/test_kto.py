@@ -57,7 +57,11 @@ class TestRows:
         read = [labels[place] for place in order]
         # One of four is up; two of them may meet at the seam of their strata, three never.
         assert all(1 <= sum(read[i : i + 8]) <= 3 for i in range(0, 48, 8))
-        assert order != kto.mixed(labels, 1)
+        assert order != kto.mixed(labels, 1) and order != kto.mixed(labels, 0, 1)
+        passes = kto.Passes(labels, 0)
+        assert list(passes) == list(passes) == order
+        passes.set_epoch(1)
+        assert list(passes) == kto.mixed(labels, 0, 1)
 
     def test_the_stranger_answers_another_prompt(self) -> None:
         assert kto.strangers("abc") == [2, 0, 1]
@@ -150,13 +154,18 @@ def test_it_learns_which_answers_are_good(inputs, make_run) -> None:
 
 
 def test_stopped_and_resumed_is_as_if_it_had_not_been(inputs, make_run, monkeypatch) -> None:
-    config = {"max_steps": 6, "save_steps": 100, "lora_dropout": 0.1, "lora_rank": 4}
+    """Two passes of three steps each, stopped within the second."""
+    config = {"epochs": 2.0, "batch_size": 8, "save_steps": 100, "lora_dropout": 0.1,
+              "lora_rank": 4}  # fmt: skip
+    read, turns = kto.mixed, []
+    monkeypatch.setattr(kto, "mixed", lambda *of: turns.append(of[-1]) or read(*of))
     straight = make_run("kto", inputs, "straight", **config)
     assert work(straight) == 0, result_of(straight)
+    assert turns == [0, 1]
     run = make_run("kto", inputs, **config)
 
     def stops(self, args, state, control, **more):
-        if state.global_step == 2:
+        if state.global_step == 4:
             (run.path / "stop").touch()
 
     with monkeypatch.context() as patched:
@@ -164,7 +173,9 @@ def test_stopped_and_resumed_is_as_if_it_had_not_been(inputs, make_run, monkeypa
         assert work(run) == 0
     assert result_of(run)["state"] == "stopped"
     (run.path / "stop").unlink()
+    turns.clear()
     assert work(make_run("kto", inputs, **config)) == 0
+    assert turns == [1]
     mine, theirs = weights(run), weights(straight)
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
     assert result_of(run)["metrics"] == result_of(straight)["metrics"]

@@ -11,19 +11,20 @@ policy implies, and z = β · the KL to the reference, from 0 on:
     thumb up    desirable_weight · (1 - σ(r - z))
     thumb down  undesirable_weight · (1 - σ(z - r))
 The KL is estimated from answers put behind prompts that they do not answer: behind each prompt the
-answer of the row before it. So that no batch is of one side where that can be helped, the rows are
-shuffled once, ups and downs evenly among one another, and then read in that order.
+answer of another row, the same one in every pass. So that no batch is of one side where that can be
+helped, each pass shuffles the rows with ups and downs evenly among one another.
 """
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 import torch
 from datasets import Dataset
+from torch.utils.data import Sampler
 from trl import KTOConfig as TRLConfig
 from trl import KTOTrainer
 
@@ -40,9 +41,9 @@ from training.recipes.thumbs import check_thumbs
 from training.recipes.tokenizer import load_tokenizer
 
 
-def mixed(labels: Sequence[bool], seed: int) -> list[int]:
-    """Places of the rows, shuffled, ups and downs evenly among one another."""
-    draw = random.Random(f"kto {seed}")
+def mixed(labels: Sequence[bool], seed: int, turn: int = 0) -> list[int]:
+    """Places of the rows in pass `turn`, shuffled, ups and downs evenly among one another."""
+    draw = random.Random(f"kto {seed} {turn}")
     order: list[tuple[float, int]] = []
     for side in (True, False):
         places = [i for i, label in enumerate(labels) if label is side]
@@ -68,11 +69,34 @@ def with_strangers(rows: pa.Table) -> pa.Table:
     return rows.append_column("KL_completion_ids", other)
 
 
+class Passes(Sampler[int]):
+    """The order of each pass, from the seed and its number alone: a resume reads on in it."""
+
+    def __init__(self, labels: Sequence[bool], seed: int) -> None:
+        self.labels = labels
+        self.seed = seed
+        self.turn = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer as a pass begins."""
+        self.turn = epoch
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(mixed(self.labels, self.seed, self.turn))
+
+
 class ThumbTrainer(KTOTrainer):
-    """TRL's trainer, given rows that are tokens already and have their strangers."""
+    """TRL's trainer, given rows that are tokens already and have their strangers. TRL pairs them by
+    batch and so must read in one order for all passes; here a row has its stranger with it."""
 
     def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
         return dataset
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Passes:
+        return Passes(list(self.train_dataset["label"]), self.args.seed)
 
 
 def measure(
@@ -126,7 +150,7 @@ def train(run: RunDir, config: KTOConfig) -> dict[str, Any]:
     model: Any = loading.trainable_causal(start, tokenizer, config)
     share = loading.trainable_share(model, config)
 
-    # 2. The rows, as tokens, in the order in which they are read.
+    # 2. The rows, as tokens, and behind which prompt each answer is a stranger.
     encoder = data.Encoder(tokenizer, config.max_length)
     samples = islice(data.rows_of(snapshot, "train"), 8)
     data.check_template(encoder, [[*row["prompt"], *row["completion"]] for row in samples])
@@ -137,7 +161,6 @@ def train(run: RunDir, config: KTOConfig) -> dict[str, Any]:
     for note in (rows.note(config.max_length), uneven):
         if note:
             run.event("note", text=note)
-    ordered = with_strangers(rows.rows.take(mixed(labels, run.seed)))
     validation = data.encode(
         islice(data.rows_of(snapshot, "validation"), config.eval_rows), encoder, "unpaired", check
     )
@@ -178,7 +201,7 @@ def train(run: RunDir, config: KTOConfig) -> dict[str, Any]:
             undesirable_weight=config.undesirable_weight,
             disable_dropout=False,  # see below
         ),
-        train_dataset=Dataset(ordered),
+        train_dataset=Dataset(with_strangers(rows.rows)),
         eval_dataset=Dataset(with_strangers(validation.rows)) if len(validation) else None,
         processing_class=tokenizer,
     )
