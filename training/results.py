@@ -231,9 +231,8 @@ def headline(run: Run) -> str:
             return f"wins {win['share']}"
         name = next((n for n in ("accuracy", "loss", "reward_mean") if is_number(after.get(n))), "")
         return f"{name.replace('_mean', '')} {charts.number(after[name])}" if name else ""
-    name = {"reward": "accuracy", "dpo": "accuracy", "classify": "accuracy", "ppo": "objective"}.get(
-        run.recipe, "loss"
-    )
+    by = {"reward": "accuracy", "dpo": "accuracy", "classify": "accuracy", "ppo": "objective"}
+    name = by.get(run.recipe, "loss")
     if is_number(after.get(name)):
         if is_number(before.get(name)):
             return f"{name} {charts.number(before[name])} → {charts.number(after[name])}"
