@@ -20,7 +20,8 @@ from exports.models import Snapshot
 from training import preflights, results, runs
 from training.inputs import Checkpoint, Given
 from training.models import Run, RunEvent, RunInput
-from training.recipes.configs import RECIPES, ConfigError
+from training.planning import Plan, plan
+from training.recipes.configs import RECIPES, ConfigError, turned
 
 CHECKPOINT = re.compile(r"([0-9]{1,9})@([0-9]{1,9})")  # run@step
 
@@ -128,6 +129,20 @@ def _run(number: int) -> Run:
     return run
 
 
+def _under_way(wanted: Plan) -> str:
+    """How far the preflight is; "" where it has passed, or there is nothing to look at yet. Raises
+    Refused with what it has against the run; after a minute it is looked at anew."""
+    if wanted.waits:
+        return ""
+    row = preflights.known(wanted)
+    if row is None or not preflights.is_fresh(row):
+        row = preflights.ask(wanted)
+    if row.is_busy:
+        return row.phase or "waiting for a worker"
+    preflights.check(row)
+    return ""
+
+
 class Runs(GenericAPIView[Run]):
     serializer_class = RunSerializer
     queryset = Run.objects.none()
@@ -143,7 +158,8 @@ class Runs(GenericAPIView[Run]):
         operation_id="runs_create", request=NewRunSerializer, responses={202: RunSerializer}
     )
     def post(self, request: Request, slug: str) -> Response:
-        """Preflight, then queue. What the preflight refuses is refused here."""
+        """Queue a run whose preflight has passed. Else the preflight is asked for and the answer
+        is 409: send the same again in a moment. What the preflight refuses is refused here."""
         workspace = access.workspace(_plain(request), slug, Role.LEAD)
         given = NewRunSerializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -152,11 +168,13 @@ class Runs(GenericAPIView[Run]):
         asked: dict[str, Any] = {
             "workspace": workspace,
             "recipe": values["recipe"],
-            "config": preset | values["config"],
+            "config": turned(preset, values["config"]),
             "inputs": _rows(values["inputs"]),
         }
         try:
-            preflights.refuse_if_refused(preflights.preflight(**asked))
+            if words := _under_way(plan(**asked)):
+                detail = f"Its preflight is under way ({words}): send it again in a moment."
+                return Response({"detail": detail}, status=409, headers={"Retry-After": "2"})
             run = runs.create_run(user=request.user, name=values["name"], **asked)
         except ConfigError as error:
             raise ValidationError({name: [text] for name, text in error.errors.items()}) from None

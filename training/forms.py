@@ -11,7 +11,7 @@ from annotation.models import Workspace
 from exports.models import Dataset, Snapshot
 from training.inputs import LANGUAGE, Given, base_models, sources
 from training.models import Run
-from training.recipes.configs import RECIPES, ConfigError, EvaluateConfig, parse
+from training.recipes.configs import RECIPES, ConfigError, EvaluateConfig, parse, turned
 from training.runs import preset_values
 
 PRESETS = [("quick", "Quick: some minutes"), ("sensible", "Sensible: all rows")]
@@ -112,6 +112,15 @@ def knob_field(spec: "Field[Any]", preset: dict[str, Any]) -> forms.Field:
     return forms.CharField(widget=widget, **common)
 
 
+def rates(recipe: str, preset: dict[str, Any]) -> str:
+    """The learning rates that are taken where none is given: an adapter's, and of all weights."""
+    adapter, whole = (
+        parse(recipe, turned(preset, {"adaptation": name})).learning_rate
+        for name in ("lora", "full")
+    )
+    return f"{adapter:g}; all weights {whole:g}"
+
+
 class ConfigForm(forms.Form):
     """The knobs of a recipe below its preset."""
 
@@ -131,12 +140,14 @@ class ConfigForm(forms.Form):
         self.specs = {spec.name: spec for spec in fields(RECIPES[recipe].config)}
         for name, spec in self.specs.items():
             self.fields[name] = knob_field(spec, preset)
+        if "adaptation" in self.specs:
+            self.fields["learning_rate"].widget.attrs["placeholder"] = rates(recipe, preset)
 
     def clean(self) -> dict[str, Any]:
         """Adds `config`: preset and knobs as JSON values, checked as `create_run` checks them."""
         cleaned = super().clean() or {}
         given = {name: cleaned[name] for name in self.specs if cleaned.get(name) not in (None, "")}
-        values = preset_values(self.recipe, cleaned.get("preset", "")) | given
+        values = turned(preset_values(self.recipe, cleaned.get("preset", "")), given)
         try:
             parsed = parse(self.recipe, values)
         except ConfigError as error:

@@ -22,7 +22,7 @@ from tests.recipes.conftest import (
     write_snapshot,
 )
 from training.recipes import alarms, loading
-from training.recipes.configs import RECIPES, parse
+from training.recipes.configs import RECIPES, parse, turned
 from training.recipes.entry import perform
 
 TRAINS = [name for name, recipe in RECIPES.items() if hasattr(recipe.config, "adaptation")]
@@ -95,6 +95,17 @@ def test_it_reads_every_knob_and_trains_in_whole_numbers(recipe: str, start, mon
     assert perform(recipe, train, run) == 0, result_of(run)
     assert {knob.name for knob in fields(RECIPES[recipe].config)} - heard == set()
     assert trained == {torch.float32}
+
+
+@pytest.mark.parametrize("recipe", TRAINS)
+def test_a_learning_rate_that_is_not_given_fits_what_is_trained(recipe: str) -> None:
+    usual, quick = RECIPES[recipe].config.learning_rate, RECIPES[recipe].quick
+    whole = {"adaptation": "full"}
+    assert parse(recipe, {"adaptation": "qlora"}).learning_rate == parse(recipe, {}).learning_rate
+    assert parse(recipe, whole).learning_rate == pytest.approx(usual / 10)
+    assert parse(recipe, turned(quick, whole)).learning_rate == pytest.approx(usual / 10)
+    given = {**whole, "learning_rate": "3e-4"}
+    assert parse(recipe, turned(quick, given)).learning_rate == 3e-4
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES.keys() - set(TRAINS)))

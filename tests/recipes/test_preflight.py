@@ -11,6 +11,7 @@ import pytest
 from exports import formats
 from tests.recipes.conftest import (
     SENTENCES,
+    events_of,
     preference_rows,
     result_of,
     sft_rows,
@@ -18,6 +19,7 @@ from tests.recipes.conftest import (
     write_snapshot,
 )
 from training.recipes import estimate, loading, memory, preflight, reward, sft
+from training.recipes.artifacts import read_artifact
 from training.recipes.entry import perform
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -135,6 +137,22 @@ class TestRefusals:
         monkeypatch.setattr(estimate, "free_disk_bytes", lambda folder: memory.MIB)
         found = ask("sft", {"model": llama, "snapshot": sft_snapshot})
         assert "MiB of disk" in found["refusals"][0]
+
+    def test_knobs_of_an_adapter_that_goes_on_are_told(self, llama, sft_snapshot, make_run) -> None:
+        """By the preflight and by the run, where they were turned; a default was not asked for."""
+        inputs = {"model": llama, "snapshot": sft_snapshot}
+        first = make_run("sft", inputs, "first", max_steps=1, lora_rank=4, lora_dropout=0.1)
+        assert perform("sft", sft.train, first) == 0
+        inputs["init"] = first.artifact
+        run = make_run("sft", inputs, "second", max_steps=1, lora_rank=8, lora_dropout=0.0)
+        said = "goes on as it was made. Not read: lora_rank 8 (it has 4)."
+        found = preflight.examine(run)
+        assert [text for text in found["warnings"] if said in text]
+        assert found["adaptation"].startswith("LoRA of rank 4, which goes on as it was made: ")
+        assert perform("sft", sft.train, run) == 0
+        assert [e for e in events_of(run, "note") if said in e["text"]]
+        left = read_artifact(str(run.artifact)).config
+        assert (left["lora_rank"], left["lora_dropout"]) == (4, 0.1)
 
     def test_an_adapter_on_another_base(self, llama, bare_llama, sft_snapshot, make_run) -> None:
         first = make_run("sft", {"model": llama, "snapshot": sft_snapshot}, "first", max_steps=1)

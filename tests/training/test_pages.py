@@ -10,7 +10,9 @@ from django.utils import timezone
 from annotation import importing
 from annotation.records import Record
 from training import events, moves, preflights, results
+from training.forms import ConfigForm
 from training.models import Run, RunEvent
+from training.recipes.configs import parse
 
 FOUND = {
     "ok": True,
@@ -258,6 +260,7 @@ def test_the_panel_offers_what_there_is(lee, panel, finished) -> None:
                   "RLHF", "missing in this workspace: preference, prompts"):  # fmt: skip
         assert words in shown
     assert 'placeholder="30"' in shown, "the quick preset's steps"
+    assert 'placeholder="0.0002; all weights 2e-05"' in shown
 
 
 def test_a_dataset_that_is_not_frozen(lee, panel) -> None:
@@ -289,6 +292,14 @@ def test_start_goes_to_the_runs_page(panel, asked, cast) -> None:
     assert response["HX-Redirect"] == reverse("training:run", args=[run.pk])
     assert (run.config["learning_rate"], run.config["max_steps"]) == (1e-3, 30)
     assert run.created_by == cast.lee and asked["times"] == 1
+
+
+@pytest.mark.parametrize(("more", "rate"), [({}, 1e-5), ({"learning_rate": "3e-5"}, 3e-5)])
+def test_all_weights_learn_at_a_rate_of_their_own(more, rate) -> None:
+    given = {"preset": "quick", "adaptation": "full"} | more
+    form = ConfigForm({f"ppo-{name}": value for name, value in given.items()}, recipe="ppo")
+    assert form.is_valid()
+    assert parse("ppo", form.cleaned_data["config"]).learning_rate == rate
 
 
 def test_a_refusal_of_the_preflight_blocks_the_start(panel, asked) -> None:

@@ -10,11 +10,14 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from training.recipes.run_dir import RunDir, write_json
+
+# A knob, and what peft calls it.
+LORA = {"lora_rank": "r", "lora_alpha": "lora_alpha", "lora_dropout": "lora_dropout"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,13 @@ class Artifact:
     @property
     def is_classifier(self) -> bool:
         return self.kind.startswith("classifier")
+
+    @property
+    def lora(self) -> dict[str, Any]:
+        """An adapter's own lora_* knobs; none where it does not say them."""
+        file = Path(self.path) / "adapter_config.json"
+        found = json.loads(file.read_text("utf-8")) if file.exists() else {}
+        return {knob: found[name] for knob, name in LORA.items() if found.get(name) is not None}
 
     @property
     def task(self) -> str:
@@ -124,6 +134,19 @@ def check_start(start: "Start", config: Any, task: str = "language model") -> No
         raise ValueError("An adapter can be continued, or all weights trained: not both at once.")
 
 
+def as_continued(start: "Start", config: Any) -> tuple[Any, str]:
+    """The config with the lora_* knobs of the adapter that goes on, which stays as it was made, and
+    a sentence on those that were turned in vain; as it is, and "", where none goes on."""
+    own = start.init.lora if start.init is not None and hasattr(config, "lora_rank") else {}
+    vain = [
+        f"{knob} {getattr(config, knob):g} (it has {own[knob]:g})"
+        for knob in own
+        if getattr(config, knob) not in (own[knob], getattr(type(config), knob))
+    ]
+    note = f"The adapter that is given goes on as it was made. Not read: {', '.join(vain)}."
+    return replace(config, **own), note if vain else ""
+
+
 def folder_sha256(path: str | Path) -> str:
     """sha256 over the sorted lines `sha256  path` of a folder's files; "" for a Hub id."""
     folder = Path(path)
@@ -172,6 +195,17 @@ def _real(path: str) -> str:
     return os.path.realpath(path) if os.path.exists(path) else path
 
 
+def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    """A model's weights or, of a peft model, those of its adapter `default`; and its tokenizer."""
+    if hasattr(model, "peft_config"):
+        # Embeddings are never trained here; peft would look on the Hub whether they were.
+        model.save_pretrained(folder, save_embedding_layers=False, selected_adapters=["default"])
+        (folder / "README.md").unlink(missing_ok=True)  # a card that knows nothing but a path
+    else:
+        model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
 def save_artifact(
     run: RunDir,
     model: Any,
@@ -188,16 +222,9 @@ def save_artifact(
     a classifier."""
     part = run.path / "artifact.part"
     shutil.rmtree(part, ignore_errors=True)
-    adapter = hasattr(model, "peft_config")
-    if adapter:
-        # Embeddings are never trained here; peft would look on the Hub whether they were.
-        model.save_pretrained(part, save_embedding_layers=False)
-        (part / "README.md").unlink(missing_ok=True)  # a card that knows nothing but a path
-    else:
-        model.save_pretrained(part)
-    tokenizer.save_pretrained(part)
+    save_model(model, tokenizer, part)
     head = "reward_" if reward is not None else "classifier_" if labels else ""
-    kind = head + ("adapter" if adapter else "model")
+    kind = head + ("adapter" if hasattr(model, "peft_config") else "model")
     template = run.spec.get("template") or {}
     facts: dict[str, Any] = {
         "recipe": run.spec.get("recipe", ""),

@@ -4,7 +4,7 @@ Stdlib only: the web process reads this file too. A config is a frozen dataclass
 whose metadata says help, group, choices and bounds.
 """
 
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any
 
 
@@ -28,6 +28,10 @@ def knob(
     return field(default=default, metadata=meta)
 
 
+WHOLE = ("full", "half")  # adaptations that train the model's own weights, and no adapter
+RATE = "Peak learning rate; where all weights are trained (full, half) a tenth, unless it is given"
+
+
 @dataclass(frozen=True)
 class _Shared:
     """The groups that every training recipe has: model, adapter, optimiser, and when to look."""
@@ -48,7 +52,7 @@ class _Shared:
         32, "Scale of the adapter; twice the rank is usual", "adapter", low=1, high=1024
     )
     lora_dropout: float = knob(0.0, "Dropout in the adapter", "adapter", low=0, high=0.9)
-    learning_rate: float = knob(2e-4, "Peak learning rate", "optimiser", low=1e-8, high=1)
+    learning_rate: float = knob(2e-4, RATE, "optimiser", low=1e-8, high=1)
     schedule: str = knob(
         "linear",
         "Learning rate after the warm-up",
@@ -156,9 +160,7 @@ class RewardConfig(_Chat, _Passes):
 
 @dataclass(frozen=True)
 class DPOConfig(_Chat, _Passes):
-    learning_rate: float = knob(
-        5e-5, "Peak learning rate; for all weights a tenth of it", "optimiser", low=1e-8, high=1
-    )
+    learning_rate: float = knob(5e-5, RATE, "optimiser", low=1e-8, high=1)
     loss: str = knob(
         "sigmoid",
         "Loss: DPO's own (sigmoid), IPO, or ORPO, which needs no reference",
@@ -170,9 +172,7 @@ class DPOConfig(_Chat, _Passes):
 
 @dataclass(frozen=True)
 class KTOConfig(_Chat, _Passes):
-    learning_rate: float = knob(
-        5e-5, "Peak learning rate; for all weights a tenth of it", "optimiser", low=1e-8, high=1
-    )
+    learning_rate: float = knob(5e-5, RATE, "optimiser", low=1e-8, high=1)
     beta: float = knob(0.1, "How dear it is to leave the reference", low=0.001, high=10)
     desirable_weight: float = knob(1.0, "Weight of a thumb up", low=0, high=100)
     undesirable_weight: float = knob(1.0, "Weight of a thumb down", low=0, high=100)
@@ -191,13 +191,7 @@ class ClassifyConfig(_Passes):
 
 @dataclass(frozen=True)
 class PPOConfig(_Chat, _Shared):
-    learning_rate: float = knob(
-        1e-4,
-        "Peak learning rate; for all weights (full) a tenth of it or less",
-        "optimiser",
-        low=1e-8,
-        high=1,
-    )
+    learning_rate: float = knob(1e-4, RATE, "optimiser", low=1e-8, high=1)
     steps: int = knob(
         100, "Updates: each answers a batch of prompts and learns from it", low=1, high=1_000_000
     )
@@ -427,7 +421,8 @@ def _read(spec: Any, value: Any) -> Any:
 
 
 def parse(recipe: str, values: dict[str, Any]) -> Any:
-    """A config of the recipe from JSON values or typed text; missing knobs take their default.
+    """A config of the recipe from JSON values or typed text; missing knobs take their default
+    (the learning rate one that fits what is trained).
 
     Raises ConfigError, naming each knob that is unknown or wrong."""
     if recipe not in RECIPES:
@@ -446,7 +441,18 @@ def parse(recipe: str, values: dict[str, Any]) -> Any:
             errors[name] = str(error)
     if errors:
         raise ConfigError(errors)
-    return cls(**given)
+    config = cls(**given)
+    if given.get("adaptation") in WHOLE and "learning_rate" not in given:
+        config = replace(config, learning_rate=config.learning_rate / 10)
+    return config
+
+
+def turned(preset: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """A preset with the given knobs over it. A preset's learning rate is an adapter's: where all
+    weights are trained, `parse` finds one."""
+    if given.get("adaptation") in WHOLE:
+        preset = {name: value for name, value in preset.items() if name != "learning_rate"}
+    return preset | given
 
 
 def to_json(config: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from training.recipes.alarms import compare
+from training.recipes.artifacts import as_continued, start_of
 from training.recipes.configs import ConfigError, parse
 from training.recipes.run_dir import RunDir, Stopped
 
@@ -49,6 +50,10 @@ def perform(recipe: str, work: Work, run: RunDir) -> int:
         run.seed = run.spec["seed"]
         if hasattr(config, "seed"):
             config = replace(config, seed=run.seed)  # one seed, wherever it is read
+        if "init" in run.inputs:
+            config, vain = as_continued(start_of(run, hashed=False), config)
+            if vain:
+                run.event("note", text=vain)
         result = work(run, config)
     except Stopped:
         run.finish("stopped", "Stopped on request. It can go on from its last checkpoint.")

@@ -96,7 +96,8 @@ class ThumbTrainer(KTOTrainer):
         return dataset
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Passes:
-        return Passes(list(self.train_dataset["label"]), self.args.seed)
+        rows: Any = self.train_dataset
+        return Passes(list(rows["label"]), self.args.seed)
 
 
 def measure(

@@ -35,6 +35,7 @@ from training.recipes.artifacts import (
     read_artifact,
     start_of_artifact,
 )
+from training.recipes.configs import WHOLE
 from training.recipes.quantising import in_four_bits, keep_packing
 from training.recipes.run_dir import RunDir
 from training.recipes.shapes import HEADS
@@ -70,7 +71,7 @@ def dtype(config: Any = None) -> torch.dtype:
 
 def is_whole(config: Any) -> bool:
     """Whether the model's own weights are trained, and no adapter over them."""
-    return config.adaptation in ("full", "half")
+    return config.adaptation in WHOLE
 
 
 def seed_everything(seed: int) -> None:

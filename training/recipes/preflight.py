@@ -23,6 +23,7 @@ from training.recipes.artifacts import (
     TASKS,
     Artifact,
     Start,
+    as_continued,
     check_base,
     check_start,
     check_weights,
@@ -46,6 +47,7 @@ from training.recipes.thumbs import check_thumbs
 from training.recipes.tokenizer import load_tokenizer
 
 EXACT = 20_000  # rows that are read; of more, as many are drawn
+SAID = 200  # rows between two words about how far it is
 HASHED = 2 * 2**30  # bytes of a base model that is hashed here; a larger one waits for the run
 PLAIN = ("text", "labels")  # kinds without a conversation
 
@@ -83,13 +85,18 @@ def _examine(run: RunDir, found: Found) -> None:
         return
 
     # 1. Weights and tokenizer.
+    run.progress(0, 0, "reading the model's config")
     start = start_of(run, hashed=False)
     _check_start(start, recipe, config)
+    config, vain = as_continued(start, config)
+    if vain:
+        found.warnings.append(vain)
     if recipe == "ppo":
         check_judged(config, run.inputs)
     judge = _judge(run) if "reward" in run.inputs else None
 
     # 2. Rows.
+    run.progress(0, 0, "reading rows")
     asked = Asked.of(recipe, run, config)
     template = _template(run, start) if recipe == "evaluate" else run.spec.get("template")
     tokenizer = load_tokenizer(start.base, template, chat=asked.kind not in PLAIN)
@@ -99,11 +106,12 @@ def _examine(run: RunDir, found: Found) -> None:
     if asked.snapshot and recipe != "evaluate" and not asked.counts["test"]:
         found.warnings.append(data.no_test_note(data.evaluation_split(asked.snapshot)))
     encoder = data.Encoder(tokenizer, asked.limit)
-    _read_rows(asked, encoder, run.seed, config, found)
+    _read_rows(asked, encoder, run, config, found)
     if recipe == "reward" and config.weight not in ("prompt", "pair"):
         pair_weights(data.rows_of(asked.snapshot, "train"), config.weight)
 
     # 3. What it will cost.
+    run.progress(0, 0, "working out the memory")
     add_cost(recipe, config, start, judge, asked, found, run.path)
 
 
@@ -152,7 +160,8 @@ def _drawn(asked: Asked, seed: int, found: Found) -> Iterator[dict[str, Any]]:
     return (row for i, row in enumerate(asked.rows) if i in wanted)
 
 
-def _read_rows(asked: Asked, encoder: data.Encoder, seed: int, config: Any, found: Found) -> None:
+def _read_rows(asked: Asked, encoder: data.Encoder, run: RunDir, config: Any, found: Found) -> None:
+    seed, rows = run.seed, min(asked.total, EXACT)
     kind, prompts = asked.kind, set[str]()
     cut = lost = 0
     shown, shared, sides = Shown(seed), Shared(), Counter[str]()
@@ -162,6 +171,8 @@ def _read_rows(asked: Asked, encoder: data.Encoder, seed: int, config: Any, foun
             shared.expect([row])
             held_out[str(row.get("label"))] += 1
     for number, row in enumerate(_drawn(asked, seed, found), 1):
+        if number % SAID == 1:
+            run.progress(number - 1, rows, "counting tokens")
         try:
             if number == 1 and kind not in PLAIN:
                 data.check_template(encoder, [_conversation(row)])

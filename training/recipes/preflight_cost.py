@@ -1,12 +1,11 @@
 """What preflight says of cost: memory, disk, steps, time, and what would make the run fit."""
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from training.recipes import estimate, fits, memory, preflight_rows
-from training.recipes.artifacts import Artifact, Start, read_artifact
+from training.recipes.artifacts import Start, read_artifact
 from training.recipes.asked import Asked
 from training.recipes.found import Found
 from training.recipes.shapes import Shape, shape_of
@@ -24,8 +23,6 @@ def add_cost(
     folder: Path,
 ) -> None:
     """Memory, disk, steps and time. Too little memory or disk is a refusal with what to do."""
-    if start.init is not None and hasattr(config, "lora_rank"):
-        config = replace(config, lora_rank=_rank(start.init) or config.lora_rank)
     top = start.init or read_artifact(start.base)
     classifier = recipe in CLASSIFIERS or (recipe == "evaluate" and top.is_reward)
 
@@ -77,7 +74,10 @@ def add_cost(
         "parameters": shape.total,
     }
     if asked.trains:
-        found.facts |= {"trainable_share": shape.share, "adaptation": _adaptation(config, shape)}
+        found.facts |= {
+            "trainable_share": shape.share,
+            "adaptation": _adaptation(config, shape, start),
+        }
     if asked.trains and getattr(config, "packing", "off") != "off":
         filled = sum(lengths) / (len(lengths) * config.max_length)
         found.facts["packing"] = {"rows": round(rows), "filled": filled}
@@ -110,12 +110,7 @@ def _trained_lengths(config: Any, asked: Asked, found: Found) -> list[int]:
     return preflight_rows.packed(cut, limit) if packs else cut
 
 
-def _rank(init: Artifact) -> int:
-    file = Path(init.path) / "adapter_config.json"
-    return int(json.loads(file.read_text("utf-8")).get("r") or 0) if file.exists() else 0
-
-
-def _adaptation(config: Any, shape: Shape) -> str:
+def _adaptation(config: Any, shape: Shape, start: Start) -> str:
     """What is trained, in a line."""
     share = f"{100 * shape.share:.2g} % of the weights are trained"
     counts = f"{shape.trained / 1e6:,.3g} of {shape.total / 1e6:,.4g} million"
@@ -127,6 +122,8 @@ def _adaptation(config: Any, shape: Shape) -> str:
             "qlora": f"QLoRA of rank {config.lora_rank}, over weights of 4 bits",
             "full": "All weights",
         }[config.adaptation]
+    if start.init is not None:
+        how += ", which goes on as it was made"
     return f"{how}: {share} ({counts})."
 
 

@@ -13,7 +13,8 @@ from exports.models import Snapshot
 from training import preflights, runs
 from training.inputs import Given, snapshot_folder
 from training.management.shell import run_or_path, wait
-from training.recipes.configs import RECIPES, ConfigError
+from training.planning import Plan, plan
+from training.recipes.configs import RECIPES, ConfigError, turned
 
 TRAINS = [name for name, recipe in RECIPES.items() if recipe.dataset]
 
@@ -37,26 +38,32 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         inputs, workspace = self.inputs(options)
-        config = runs.preset_values(options["recipe"], options["preset"]) | knobs(options["knobs"])
+        preset = runs.preset_values(options["recipe"], options["preset"])
         asked: dict[str, Any] = {
             "workspace": workspace,
             "recipe": options["recipe"],
-            "config": config,
+            "config": turned(preset, knobs(options["knobs"])),
             "inputs": inputs,
             "operator": True,
         }
         try:
             if not options["no_preflight"]:
-                found = preflights.preflight(**asked)
-                preflights.refuse_if_refused(found)
-                for warning in (found or {}).get("warnings") or []:
-                    self.stderr.write(f"note: {warning}")
+                self.look(plan(**asked))
             run = runs.create_run(user=None, name=options["name"], **asked)
         except (Refused, ConfigError) as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"{run.pk}\n{run.directory}")
         if options["wait"]:
             wait(run, self.stderr.write)
+
+    def look(self, wanted: Plan) -> None:
+        """Raises Refused with what the preflight has against it; its remarks go to stderr."""
+        if wanted.waits:
+            return
+        row = preflights.now(wanted)
+        preflights.check(row)
+        for warning in row.found.get("warnings") or []:
+            self.stderr.write(f"note: {warning}")
 
     def inputs(self, options: dict[str, Any]) -> tuple[dict[str, Given], Workspace]:
         """What was named, as rows where they are ours; and the workspace it belongs to."""
