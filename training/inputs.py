@@ -54,7 +54,7 @@ class Checkpoint:
 
     @property
     def is_usable(self) -> bool:
-        """Can it be loaded as a model? PPO's own cannot, and old ones are deleted."""
+        """Can it be loaded as a model? Old ones are deleted."""
         return any((self.path / n).is_file() for n in ("adapter_config.json", "config.json"))
 
 

@@ -3,6 +3,7 @@ that a run which was killed or stopped ends as if it had not been."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from transformers import AutoModelForCausalLM  # noqa: E402
 
 from tests.recipes import ppo_toys as toys  # noqa: E402
 from tests.recipes.conftest import events_of, result_of, save_llama  # noqa: E402
-from training.recipes import ppo  # noqa: E402
+from training.recipes import evaluate, ppo  # noqa: E402
 from training.recipes.entry import perform  # noqa: E402
 from training.recipes.run_dir import RunDir  # noqa: E402
 
@@ -59,6 +60,17 @@ def straight(store, tmp_path_factory) -> RunDir:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunDir, "catch_sigterm", lambda self: None)
         assert work(run) == 0
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(store, tmp_path_factory) -> RunDir:
+    """One that trains all weights."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    run = toys.make_run(folder, store, steps=2, adaptation="full", save_steps=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunDir, "catch_sigterm", lambda self: None)
+        assert work(run) == 0, result_of(run)
     return run
 
 
@@ -207,9 +219,8 @@ def test_it_goes_on_from_an_sft_adapter_which_is_the_reference_too(tmp_path):
     assert all(0 < (new[n] - old[n]).abs().max() < 0.1 for n in old)
 
 
-def test_full_fine_tuning_leaves_whole_weights(store, tmp_path):
-    run = toys.make_run(tmp_path / "full", store, steps=2, adaptation="full", save_steps=1)
-    assert work(run) == 0, result_of(run)
+def test_full_fine_tuning_leaves_whole_weights(whole, store):
+    run = whole
     result = result_of(run)
     assert result["artifact"]["kind"] == "model"
     assert result["trainable_share"] == 1
@@ -217,6 +228,36 @@ def test_full_fine_tuning_leaves_whole_weights(store, tmp_path):
     before = AutoModelForCausalLM.from_pretrained(store / "model").state_dict()
     after = AutoModelForCausalLM.from_pretrained(run.artifact).state_dict()
     assert all((before[n] != after[n]).any() for n in before)
+
+
+def test_full_fine_tuning_goes_on_from_a_checkpoint_too(whole, tmp_path):
+    again = tmp_path / "again"
+    shutil.copytree(whole.path, again)
+    shutil.rmtree(again / "checkpoints" / "step-2")
+    run = RunDir(again)
+    run.close()
+    assert work(run) == 0, result_of(run)
+    assert events_of(run, "state")[-1]["step"] == 1
+    assert toys.digest(run) == toys.digest(whole)
+
+
+@pytest.mark.parametrize(("kind", "first", "last"), [("straight", 4, 6), ("whole", 1, 2)])
+def test_a_checkpoint_is_measured_like_the_artifact(
+    kind, first, last, request, store, sft_snapshot, make_run
+):
+    """The policy of its step: that of the last is what the run left."""
+    run = request.getfixturevalue(kind)
+
+    def loss(name, place):
+        inputs = {"model": store / "model", "snapshot": sft_snapshot}
+        measured = make_run("evaluate", inputs | place, name, max_new_tokens=0, bootstrap=100)
+        assert perform("evaluate", evaluate.evaluate, measured) == 0, result_of(measured)
+        return result_of(measured)["metrics"]["after"]["loss"]
+
+    base, left = loss("base", {}), loss("artifact", {"init": run.artifact})
+    found = [loss(f"at-{n}", {"init": run.checkpoints / f"step-{n}"}) for n in (first, last)]
+    assert found[1] == left
+    assert len({base, *found}) == 3
 
 
 def test_without_test_rows_it_says_so(store, tmp_path):

@@ -370,7 +370,7 @@ def train(run: RunDir, config: PPOConfig) -> dict[str, Any]:
         except Stopped:
             # Nothing has moved yet but the generator: the checkpoint is of the update's beginning.
             generator.set_state(drawn)
-            save_checkpoint(run, actor, optimizer, generator, state)
+            save_checkpoint(run, actor, tokenizer, optimizer, generator, state)
             raise
         except Diverged as error:
             run.event("alarm", state.step + 1, code="not_finite", text=str(error))
@@ -398,7 +398,7 @@ def train(run: RunDir, config: PPOConfig) -> dict[str, Any]:
             )
         ends = alarm or done == config.steps or state.is_over(config.patience)
         if ends or done % config.save_steps == 0:
-            save_checkpoint(run, actor, optimizer, generator, state)
+            save_checkpoint(run, actor, tokenizer, optimizer, generator, state)
         if alarm:
             raise ValueError(alarm)
 
@@ -419,8 +419,6 @@ def train(run: RunDir, config: PPOConfig) -> dict[str, Any]:
 
     # What it leaves: the policy, and its value head beside it.
     run.progress(state.step, config.steps, "saving")
-    if actor.adapter is not None:
-        model.delete_adapter(REFERENCE)
     artifact = save_artifact(run, model, tokenizer, start=start, config=to_json(config))
     save_file(actor.head.state_dict(), run.artifact / "value_head.safetensors")
     return {

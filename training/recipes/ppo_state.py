@@ -1,14 +1,18 @@
-"""What a PPO run keeps so that it can go on as if nothing had happened."""
+"""What a PPO run keeps so that it can go on as if nothing had happened. A checkpoint is a model's
+folder like an artifact, with the policy, that can be measured; all else lies in state.*."""
 
 import json
 import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
+from peft import load_peft_weights, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 
+from training.recipes.artifacts import save_model
 from training.recipes.ppo_rollout import Actor
 from training.recipes.reporting import KEPT, step_of
 from training.recipes.run_dir import RunDir, write_json
@@ -38,24 +42,26 @@ class State:
 def save_checkpoint(
     run: RunDir,
     actor: Actor,
+    tokenizer: Any,
     optimizer: torch.optim.Optimizer,
     generator: torch.Generator,
     state: State,
 ) -> None:
     """checkpoints/step-N with all that the next update depends on, complete once it has its name.
     Safetensors and JSON: nothing in it can run code when it is read."""
-    tensors = {"rng/torch": torch.get_rng_state(), "rng/sampling": generator.get_state()}
-    if actor.device.type == "cuda":
-        tensors["rng/cuda"] = torch.cuda.get_rng_state(actor.device)
-    for name, parameter in actor.trainable().items():
-        tensors[f"weight/{name}"] = parameter.detach()
-        for key, value in optimizer.state[parameter].items():
-            tensors[f"adam/{name}/{key}"] = value
     complete, part = run.checkpoints / f"step-{state.step}", run.checkpoints / f".step-{state.step}"
     if complete.exists():
         return  # a stop right behind a save
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
+    save_model(actor.model, tokenizer, part)
+    tensors = {"rng/torch": torch.get_rng_state(), "rng/sampling": generator.get_state()}
+    if actor.device.type == "cuda":
+        tensors["rng/cuda"] = torch.cuda.get_rng_state(actor.device)
+    tensors |= {f"value_head/{name}": p for name, p in actor.head.state_dict().items()}
+    for name, parameter in actor.trainable().items():
+        for key, value in optimizer.state[parameter].items():
+            tensors[f"adam/{name}/{key}"] = value
     save_file({name: t.contiguous() for name, t in tensors.items()}, part / "state.safetensors")
     write_json(part / "state.json", asdict(state))
     os.replace(part, complete)
@@ -68,17 +74,30 @@ def load_checkpoint(
 ) -> State:
     """Put everything back; returns the state that was given to save_checkpoint."""
     tensors = load_file(path / "state.safetensors")
+    load_policy(path, actor.model)
+    actor.head.load_state_dict(below(tensors, "value_head/"))
+    for name, parameter in actor.trainable().items():
+        optimizer.state[parameter] = {
+            # Adam counts its steps on the processor.
+            key: value if key == "step" else value.to(parameter.device)
+            for key, value in below(tensors, f"adam/{name}/").items()
+        }
     torch.set_rng_state(tensors["rng/torch"])
     generator.set_state(tensors["rng/sampling"])
     if "rng/cuda" in tensors:
         torch.cuda.set_rng_state(tensors["rng/cuda"], actor.device)
-    for name, parameter in actor.trainable().items():
-        parameter.data.copy_(tensors[f"weight/{name}"])
-        head = f"adam/{name}/"
-        optimizer.state[parameter] = {
-            # Adam counts its steps on the processor.
-            key.removeprefix(head): value if key.endswith("/step") else value.to(parameter.device)
-            for key, value in tensors.items()
-            if key.startswith(head)
-        }
     return State(**json.loads((path / "state.json").read_text("utf-8")))
+
+
+def load_policy(path: Path, model: Any) -> None:
+    """Put a checkpoint's policy into the model that it was saved from."""
+    if hasattr(model, "peft_config"):
+        set_peft_model_state_dict(model, load_peft_weights(str(path), device="cpu"))
+        return
+    saved = type(model).from_pretrained(path, dtype=model.dtype, use_safetensors=True)
+    model.load_state_dict(saved.state_dict())
+
+
+def below(tensors: dict[str, torch.Tensor], head: str) -> dict[str, torch.Tensor]:
+    """Those whose names begin with `head`, without it."""
+    return {n.removeprefix(head): tensor for n, tensor in tensors.items() if n.startswith(head)}
