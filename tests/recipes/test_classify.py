@@ -8,7 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from exports import formats
 from tests.recipes.conftest import SENTENCES, events_of, result_of, write_snapshot
@@ -91,6 +93,24 @@ def test_all_weights_leave_a_model_that_says_its_labels(llama, snapshot, make_ru
     moved, was = weights(run, "model.safetensors"), load_file(llama / "model.safetensors")
     common = moved.keys() & was.keys()
     assert len(common) == len(was) and not any(torch.equal(moved[n], was[n]) for n in common)
+
+
+@pytest.mark.parametrize("adaptation", ["lora", "qlora"])
+def test_others_load_an_adapter_with_the_names_of_its_labels(
+    adaptation, llama, snapshot, make_run
+) -> None:
+    inputs = {"model": llama, "snapshot": snapshot}
+    run = make_run("classify", inputs, max_steps=2, adaptation=adaptation)
+    assert work(run) == 0, result_of(run)
+    config = AutoConfig.from_pretrained(run.artifact / "classifier")
+    base = AutoModelForSequenceClassification.from_pretrained(llama, config=config)
+    head = next(weight for name, weight in weights(run).items() if "score" in name)
+    for model in (
+        PeftModel.from_pretrained(base, run.artifact),
+        AutoModelForSequenceClassification.from_pretrained(run.artifact, config=config),
+    ):
+        assert model.config.id2label == {0: "grün", 1: "rot", 2: "weiß"}
+        assert any(torch.equal(weight, head) for weight in model.state_dict().values())
 
 
 def test_what_was_learned_is_there_after_a_reload(llama, snapshot, make_run, monkeypatch) -> None:

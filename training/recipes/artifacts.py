@@ -2,9 +2,10 @@
 
 An artifact is a folder with weights (safetensors), a tokenizer and annotune.json: recipe, kind,
 base, template, config, the snapshot's hash; of a reward run mean and spread of its rewards, of a
-classifier the names of its labels.
+classifier the names of its labels (beside an adapter also as the config of its model: classifier/).
 """
 
+import copy
 import hashlib
 import json
 import os
@@ -223,6 +224,12 @@ def save_artifact(
     part = run.path / "artifact.part"
     shutil.rmtree(part, ignore_errors=True)
     save_model(model, tokenizer, part)
+    if labels and hasattr(model, "peft_config"):
+        # An adapter has no word for them. Not beside it: a folder with a config.json is taken for a
+        # whole model.
+        named = copy.deepcopy(model.config)
+        vars(named).pop("quantization_config", None)
+        named.save_pretrained(part / "classifier")
     head = "reward_" if reward is not None else "classifier_" if labels else ""
     kind = head + ("adapter" if hasattr(model, "peft_config") else "model")
     template = run.spec.get("template") or {}
