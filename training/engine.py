@@ -23,7 +23,7 @@ from training import hosts
 from training.inputs import Chosen
 from training.models import Run, RunInput
 from training.recipes.run_dir import write_json
-from training.staging import staged
+from training.staging import staged, waited
 
 # What a trainer may know of our environment: no secret, no database. The rest is left out.
 PASSED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
@@ -86,7 +86,7 @@ def stage(run: Run, directory: Path, inputs: Iterable[Chosen | RunInput]) -> Non
     folder = directory / "inputs"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    rows = []
+    rows, inputs = [], list(inputs)
     for given in staged(inputs):
         path = given.path
         if given.is_local:
@@ -105,6 +105,7 @@ def stage(run: Run, directory: Path, inputs: Iterable[Chosen | RunInput]) -> Non
             "seed": run.config.get("seed", 0),
             "inputs": rows,
             "template": run.template,
+            "waited": waited(run, inputs),
             "versions": versions(),
         },
     )

@@ -48,6 +48,12 @@ def staged(rows: Iterable[Chosen | RunInput]) -> list[Staged]:
     return found
 
 
+def waited(run: Run, rows: Iterable[Chosen | RunInput]) -> bool:
+    """Was the run made before what it starts from was there? Then nobody has looked at it yet."""
+    ends = [row.source.finished for row in rows if row.source]
+    return bool(run.pk) and any(end is not None and end > run.created for end in ends)
+
+
 def _base(row: Chosen | RunInput) -> Staged | None:
     """What the adapter at this input needs beneath it; none where it is whole or names none."""
     base: Given

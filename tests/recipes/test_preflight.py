@@ -220,6 +220,34 @@ def test_ppo_looks_at_prompts_and_at_the_reward_run(
     assert "Nothing would judge the answers" in none["refusals"][0]
 
 
+def test_a_run_that_waited_is_looked_at_before_it_trains(
+    llama, sft_snapshot, make_run, tmp_path
+) -> None:
+    """Made before its inputs were there, as PPO behind the button RLHF: nobody could look then."""
+    done = []
+
+    def work(run, config):
+        done.append(run)
+        return {}
+
+    def result(name: str, snapshot: Path, waited: bool = True) -> dict:
+        run = make_run("sft", {"model": llama, "snapshot": snapshot}, name)
+        run.spec["waited"] = waited
+        perform("sft", work, run)
+        return result_of(run)
+
+    empty = write_snapshot(tmp_path / "empty", "sft", test=sft_rows(2))
+    assert result("empty", empty)["reason"] == (
+        "The preflight refuses: There are no training rows."
+    )
+    assert not done
+    assert result("looked at", empty, waited=False)["state"] == "succeeded"
+    found = result("good", sft_snapshot)
+    assert found["state"] == "succeeded" and found["predicted_mib"] > 0
+    # What was looked at is not looked at again when it goes on.
+    assert result("good", empty)["state"] == "succeeded" and len(done) == 3
+
+
 def test_answers(llama, tmp_path, ask) -> None:
     file = tmp_path / "prompts.jsonl"
     file.write_text(

@@ -10,7 +10,7 @@ from annotation.errors import Refused
 from training import dispatch, endings, hosts, moves, runs
 from training.models import Run
 from training.recipes.configs import ConfigError
-from training.staging import staged
+from training.staging import staged, waited
 
 GONE = f"{hosts.HOST}:999999999:1.00:dead"
 
@@ -196,6 +196,8 @@ def test_rlhf_is_three_runs_in_order(cast, base, freeze, sent) -> None:
     assert set(entries) == {"model", "init", "reward", "reward_base", "snapshot"}
     assert entries["reward_base"].path == str(base)
     assert entries["init"].path == str(sft.artifact)
+    assert waited(ppo, ppo.inputs.all()), "nobody has looked at it yet"
+    assert not waited(sft, sft.inputs.all())
 
 
 def test_all_three_or_none(cast, base, freeze, sent) -> None:

@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 from training.recipes.alarms import compare
 from training.recipes.artifacts import as_continued, start_of
 from training.recipes.configs import ConfigError, parse
-from training.recipes.run_dir import RunDir, Stopped
+from training.recipes.run_dir import RunDir, Stopped, write_json
 
 # What a recipe is: it works in the run directory and returns what result.json is to say.
 Work = Callable[[RunDir, Any], dict[str, Any]]
@@ -50,6 +50,8 @@ def perform(recipe: str, work: Work, run: RunDir) -> int:
         run.seed = run.spec["seed"]
         if hasattr(config, "seed"):
             config = replace(config, seed=run.seed)  # one seed, wherever it is read
+        if run.spec.get("waited"):
+            look_first(run)
         if "init" in run.inputs:
             config, vain = as_continued(start_of(run, hashed=False), config)
             if vain:
@@ -73,6 +75,21 @@ def perform(recipe: str, work: Work, run: RunDir) -> int:
         **result,
     )
     return 0
+
+
+def look_first(run: RunDir) -> None:
+    """The preflight of a run that was made before what it starts from was there: on the first
+    attempt, before anything trains. Raises ValueError with what it refuses."""
+    from training.recipes.preflight import examine  # which ends by this module's sentences
+
+    file = run.path / "preflight.json"
+    if file.exists():
+        return
+    run.progress(0, 0, "preflight")
+    found = examine(run)
+    if not found["ok"]:
+        raise ValueError("The preflight refuses: " + " ".join(found["refusals"]))
+    write_json(file, found)
 
 
 def loaded_mib() -> int:
