@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from tests.recipes.conftest import events_of, result_of
 from training.recipes import half_tuning, loading, reward, sft
+from training.recipes.configs import ConfigError, parse
 from training.recipes.entry import perform
 from training.recipes.tokenizer import load_tokenizer
 
@@ -120,6 +121,11 @@ def test_a_reward_model_by_halves(llama, preference_snapshot, make_run) -> None:
     assert perform("reward", reward.train, run) == 0, result_of(run)
     assert result_of(run)["metrics"]["after"]["accuracy"] == 1.0
     assert result_of(run)["artifact"]["kind"] == "reward_model"
+
+
+def test_ppo_does_not_offer_it() -> None:
+    with pytest.raises(ConfigError, match="'half' is none of lora, qlora, full"):
+        parse("ppo", {"adaptation": "half"})
 
 
 def test_an_adapter_cannot_be_halved(llama, sft_snapshot, make_run) -> None:

@@ -1,16 +1,20 @@
 """QLoRA: 4-bit base, whole adapter; what it leaves goes on the base as it was before."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.recipes.conftest import result_of
+from tests.recipes import ppo_toys as toys
+from tests.recipes.conftest import events_of, result_of
+from tests.recipes.test_ppo_run import work
 from training.recipes import artifacts, loading, quantising, reward, sft
 from training.recipes.configs import parse
 from training.recipes.entry import perform
+from training.recipes.run_dir import RunDir
 from training.recipes.tokenizer import load_tokenizer
 
 pytest.importorskip("bitsandbytes")
@@ -78,6 +82,26 @@ def test_a_reward_model_over_four_bits_keeps_its_head_whole(
     assert next(w for n, w in left.items() if "score" in n).dtype == torch.float32
     found = loading.load_reward(make_run("ppo", {**inputs, "reward": run.artifact}, "later"))
     assert found.std > 0
+
+
+def test_ppo_over_four_bits_and_from_a_checkpoint_to_the_same_bytes(tmp_path: Path) -> None:
+    """The reference is the base of four bits without its adapter."""
+    more = {"adaptation": "qlora", "lora_dropout": 0.1, "steps": 3, "save_steps": 2}
+    run = toys.make_run(tmp_path / "run", tmp_path / "store", **more)
+    assert work(run) == 0, result_of(run)
+    metrics = result_of(run)["metrics"]
+    assert metrics["before"]["kl"] == pytest.approx(0, abs=1e-5)
+    assert abs(metrics["after"]["kl"]) > 1e-3
+    assert result_of(run)["artifact"]["kind"] == "adapter"
+    left = load_file(run.artifact / "adapter_model.safetensors")
+    assert {weight.dtype for weight in left.values()} == {torch.float32}
+    shutil.copytree(run.path, tmp_path / "again")
+    shutil.rmtree(tmp_path / "again" / "checkpoints" / "step-3")
+    again = RunDir(tmp_path / "again")
+    again.close()
+    assert work(again) == 0, result_of(again)
+    assert events_of(again, "state")[-1]["step"] == 2
+    assert toys.digest(again) == toys.digest(run)
 
 
 def test_where_it_cannot_be_it_says_so_before_it_reads_a_model(
