@@ -9,6 +9,7 @@ from training import moves
 
 log = logging.getLogger("training.runs")
 TASK = "training.tasks.supervise"
+LOOK = "training.tasks.preflight"
 
 
 def send(pk: int, *, expires: int | None = None) -> None:
@@ -26,3 +27,16 @@ def _send(pk: int, expires: int | None) -> None:
         log.warning("run not sent", extra={"run": pk, "error": str(error)})
         return
     moves.sent(pk)
+
+
+def look(pk: int) -> None:
+    """Ask a worker for the preflight. Where no message comes through, the page says that nobody has
+    taken it up, and offers to ask again."""
+    transaction.on_commit(lambda: _look(pk))
+
+
+def _look(pk: int) -> None:
+    try:
+        current_app.send_task(LOOK, args=[pk], retry=False)
+    except Exception as error:  # whatever the broker's library raises
+        log.warning("preflight not sent", extra={"preflight": pk, "error": str(error)})

@@ -1,4 +1,4 @@
-"""Runs, what goes into them and what they say while they work."""
+"""Runs, what was looked at before them, what goes into them and what they say while they work."""
 
 from pathlib import Path
 
@@ -118,3 +118,41 @@ class RunEvent(models.Model):
             models.UniqueConstraint(fields=["run", "attempt", "seq"], name="run_event_once")
         ]
         indexes = [models.Index(fields=["run", "kind", "step"], name="run_event_kind")]
+
+
+class Preflight(models.Model):
+    """What a run would do, found out before there is one; asked once for the same question."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        PASSED = "passed"
+        REFUSED = "refused"
+        FAILED = "failed"  # it did not come to an end; `reason` says why
+
+    key = models.CharField(max_length=32, unique=True)  # a hash of what was asked
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
+    snapshot = models.ForeignKey(Snapshot, null=True, on_delete=models.CASCADE, related_name="+")
+    recipe = models.CharField(max_length=20)
+    config = models.JSONField(default=dict)
+    template = models.JSONField(default=dict)
+    inputs = models.JSONField(default=list)
+    wants_probe = models.BooleanField(default=False)
+    state = models.CharField(max_length=8, choices=State, default=State.QUEUED)
+    phase = models.CharField(max_length=100, blank=True)
+    step = models.PositiveIntegerField(default=0)
+    total = models.PositiveIntegerField(default=0)
+    worker = models.CharField(max_length=100, blank=True)  # as a run's supervisor
+    heartbeat = models.DateTimeField()
+    found = models.JSONField(default=dict)  # preflight.json
+    probe = models.JSONField(null=True)  # probe.json, where two steps were tried
+    reason = models.TextField(blank=True)
+    asked = models.DateTimeField()
+    computed = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"Preflight {self.pk}"
+
+    @property
+    def is_busy(self) -> bool:
+        return self.state in (self.State.QUEUED, self.State.RUNNING)

@@ -1,34 +1,45 @@
-"""Preflight: what a run would do, found out in a subprocess before a GPU is touched.
+"""Preflight: what a run would do, found out by a worker in a process of its own before a GPU is
+touched. The only writer of preflights.
 
-What passed is kept under a hash of what was asked, so that Start after Preflight need not ask
-again. A refusal is not: room on the disk or in memory may have been made since.
+One row a question, under a hash of what was asked: what passed answers the same question for ever
+after, in another tab and for the shell. A refusal is asked anew: room on the disk or in memory may
+have been made since.
 """
 
-import hashlib
-import json
-import os
+import logging
 import shutil
-import signal
-import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterable
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
 
 from annotation.errors import Refused
-from annotation.models import Workspace
-from training.engine import environment, stage, versions
-from training.events import clean
-from training.inputs import Chosen, Given, choose
-from training.models import Run, RunInput
-from training.recipes.configs import parse, to_json
-from training.runs import template_of, with_template
+from exports.models import Snapshot
+from training import dispatch, hosts, moves, planning
+from training import preflight_job as job
+from training.models import Preflight, Run
+from training.planning import Plan
+from training.recipes.run_dir import write_json
 
-# It reads a tokenizer and thousands of rows: one at a time in a web process.
-_one = threading.Lock()
+log = logging.getLogger("training.preflights")
+State = Preflight.State
+POLL = 0.5  # seconds between two looks at what another worker does
+BEAT = 3.0  # seconds between two heartbeats where nothing new is said
+FRESH = timedelta(minutes=1)  # so long a refusal stands for programs that ask again
+OLD = timedelta(days=30)
+
+Command = Callable[[Path], list[str]]
+
+
+class Lost(Exception):
+    """The row is no longer this worker's: it was given up for dead, and asked anew."""
 
 
 def recipe_preflight(directory: Path) -> list[str]:
@@ -39,140 +50,197 @@ def recipe_probe(directory: Path) -> list[str]:
     return [sys.executable, "-m", "training.recipes.probe", str(directory)]
 
 
-def waits(chosen: list[Chosen]) -> bool:
-    """Is an input a run that has not ended? Then there is nothing to look at yet."""
-    return any(row.source is not None and not row.source.has_ended for row in chosen)
+def known(plan: Plan) -> Preflight | None:
+    """What has been asked of this very run, if anybody has."""
+    return Preflight.objects.filter(key=plan.key).first()
+
+
+def is_lost(row: Preflight) -> bool:
+    """Busy, but with nobody at it: its worker is gone, or its message was never taken up."""
+    if not row.is_busy:
+        return False
+    if row.heartbeat < moves.stale_since():
+        return True
+    here = row.state == State.RUNNING and hosts.host_of(row.worker) == hosts.HOST
+    return here and not hosts.supervisor_lives(row.worker)
+
+
+def ask(plan: Plan, *, probe: bool = False, again: bool = False) -> Preflight:
+    """A worker is asked, unless the answer is there or one is at it. `probe`: try two steps, too;
+    `again`: even if it has passed."""
+    row, sent = _put(plan, probe, again)
+    if sent:
+        dispatch.look(row.pk)
+        row.refresh_from_db()
+    return row
+
+
+def now(plan: Plan) -> Preflight:
+    """The answer, found in this process if no worker is at it: the shell's, which needs none."""
+    while True:
+        row, _ = _put(plan, probe=False, again=False)
+        compute(row.pk)
+        row.refresh_from_db()
+        if not row.is_busy:
+            return row
+        time.sleep(POLL)
+
+
+def _put(plan: Plan, probe: bool, again: bool) -> tuple[Preflight, bool]:
+    """The row, and is a worker to be asked? Of two who ask at once one is told so."""
+    asked = timezone.now()
+    row, made = Preflight.objects.get_or_create(
+        key=plan.key,
+        defaults={
+            "workspace": plan.run.workspace,
+            "snapshot_id": plan.snapshot,
+            "recipe": plan.run.recipe,
+            "config": plan.run.config,
+            "template": plan.run.template,
+            "inputs": planning.told(plan.inputs),
+            "asked": asked,
+            "heartbeat": asked,
+            "wants_probe": probe,
+        },
+    )
+    if made:
+        return row, True
+    passed = row.state == State.PASSED
+    due = is_lost(row) if row.is_busy else not passed or again or (probe and row.probe is None)
+    if not due:
+        return row, False
+    change: dict[str, Any] = {
+        **{"state": State.QUEUED, "asked": asked, "heartbeat": asked, "worker": ""},
+        **{"phase": "", "step": 0, "total": 0, "reason": ""},
+        "computed": None,
+        "wants_probe": probe or (row.is_busy and row.wants_probe),
+    }
+    if not row.found.get("ok") or again:
+        change |= {"found": {}, "probe": None}
+    seen = Preflight.objects.filter(pk=row.pk, state=row.state, heartbeat=row.heartbeat)
+    hit = seen.update(**change)
+    row.refresh_from_db()
+    return row, bool(hit)
+
+
+def is_fresh(row: Preflight) -> bool:
+    """Passed, or answered a moment ago."""
+    since = timezone.now() - FRESH
+    return row.state == State.PASSED or (row.computed is not None and row.computed > since)
+
+
+def check(row: Preflight) -> None:
+    """Raises Refused with what the preflight has against the run, or why there is none."""
+    if row.state == State.FAILED:
+        raise Refused(row.reason)
+    if row.state == State.REFUSED:
+        reasons = [str(reason) for reason in row.found.get("refusals") or ["it gave no reason"]]
+        raise Refused("The preflight refuses: " + " ".join(reasons))
 
 
 def keep(run: Run) -> None:
     """Lay what the preflight of this very run found, if there was one, into its directory: the
     recipe says in the end what was expected of it."""
-    found = _folder(run, run.inputs.all()) / "preflight.json"
-    if found.exists():
+    key = planning.key_of(run, run.inputs.select_related("snapshot", "source"))
+    row = Preflight.objects.filter(key=key, state=State.PASSED).first()
+    if row is not None:
         run.directory.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(found, run.directory / "preflight.json")
+        write_json(run.directory / "preflight.json", row.found)
 
 
-def _folder(run: Run, inputs: Iterable[Chosen | RunInput]) -> Path:
-    return Path(settings.RUN_ROOT) / "preflights" / _key(run, inputs)
+def tidy() -> None:
+    """Forget old ones, and those of snapshots that were withdrawn: they show texts of rows."""
+    gone = Q(asked__lt=timezone.now() - OLD) | Q(snapshot__state=Snapshot.State.WITHDRAWN)
+    Preflight.objects.filter(gone).delete()
+    since = time.time() - 24 * 3600  # what a killed worker left
+    for folder in _root().iterdir() if _root().is_dir() else []:
+        if folder.stat().st_mtime < since:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _key(run: Run, given: Iterable[Chosen | RunInput]) -> str:
-    """Of all that the answer depends on."""
-    inputs = [
-        [row.name, row.path, row.sha256, row.source.pk if row.source else 0,
-         row.snapshot.pk if row.snapshot else 0]
-        for row in sorted(given, key=lambda row: row.name)
-    ]  # fmt: skip
-    asked = [run.recipe, run.config, run.template, inputs, versions()]
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
+def _root() -> Path:
+    return Path(settings.RUN_ROOT) / "preflights"
 
 
-def preflight(
-    *,
-    workspace: Workspace,
-    recipe: str,
-    config: dict[str, Any],
-    inputs: dict[str, Given],
-    operator: bool = False,
-    probe: bool = False,
-    command: Callable[[Path], list[str]] = recipe_preflight,
-    probe_command: Callable[[Path], list[str]] = recipe_probe,
-) -> dict[str, Any] | None:
-    """What the preflight found (preflight.json); None where an input is a run that still works.
-    With what two steps on the longest batch took (probe.json), as `probe`, where they were tried
-    before or are to be tried now (`probe`).
-
-    Raises ConfigError and Refused as `create_run` does, and Refused where the preflight itself did
-    not come to an end."""
-    values = to_json(parse(recipe, with_template(recipe, config, inputs)))
-    chosen = choose(recipe=recipe, given=inputs, workspace=workspace, operator=operator)
-    if waits(chosen):
-        return None
-    run = Run(workspace=workspace, recipe=recipe, config=values, template=template_of(values))
-    directory = _folder(run, chosen)
-    found = _passed(directory)
-    tried = _read(directory, "probe") if found else None
-    if not found or (probe and not tried):
-        if not _one.acquire(timeout=settings.PREFLIGHT_SECONDS):
-            raise Refused("Other preflights are under way: try again in a moment.")
-        try:
-            found = _passed(directory) or _ask(run, chosen, directory, command(directory))
-            if probe:
-                tried = _try(run, chosen, directory, probe_command(directory))
-        finally:
-            _one.release()
-    return found | {"probe": tried} if tried else found
+def compute(
+    pk: int, *, command: Command = recipe_preflight, probe_command: Command = recipe_probe
+) -> None:
+    """The worker's door: one that nobody asked for, or that another has in hand, is left alone."""
+    name = hosts.new_supervisor()
+    claimed = Preflight.objects.filter(pk=pk, state=State.QUEUED).update(
+        state=State.RUNNING, worker=name, heartbeat=timezone.now(), phase="loading the libraries"
+    )
+    if not claimed:
+        return
+    _root().mkdir(parents=True, exist_ok=True)
+    directory = Path(tempfile.mkdtemp(dir=_root()))
+    look = Look(Preflight.objects.select_related("workspace").get(pk=pk), name, directory)
+    try:
+        found = look.row.found or _ask(look, command)
+        tried = look.row.probe
+        if look.row.wants_probe and found.get("ok") and tried is None:
+            tried = _try(look, probe_command)
+        state = State.PASSED if found.get("ok") else State.REFUSED
+        look.end(state, found=found, probe=tried)
+    except Lost:
+        log.warning("preflight lost to another worker", extra={"preflight": pk})
+    except Refused as error:
+        look.end(State.FAILED, reason=str(error))
+    except Exception as error:  # a worker outlives whatever this dies of
+        log.warning("preflight failed", extra={"preflight": pk}, exc_info=error)
+        reason = f"The preflight broke off ({type(error).__name__}: {error}); the log has more."
+        look.end(State.FAILED, reason=reason)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
-def _ask(run: Run, chosen: list[Chosen], directory: Path, command: list[str]) -> dict[str, Any]:
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    said = _do(run, chosen, directory, command)
+class Look:
+    """One worker at one preflight, in a folder of its own."""
+
+    def __init__(self, row: Preflight, name: str, directory: Path) -> None:
+        self.row, self.directory = row, directory
+        self.mine = Preflight.objects.filter(pk=row.pk, worker=name, state=State.RUNNING)
+        self.run = Run(
+            workspace=row.workspace, recipe=row.recipe, config=row.config, template=row.template
+        )
+        self._said: dict[str, Any] = {}
+        self._beaten = 0.0
+
+    def beat(self, **said: Any) -> None:
+        """Heartbeat and progress. Raises Lost."""
+        now = time.monotonic()
+        if said == self._said and now - self._beaten < BEAT:
+            return
+        self._said, self._beaten = said, now
+        if not self.mine.update(heartbeat=timezone.now(), **said):
+            raise Lost
+
+    def end(self, state: str, **columns: Any) -> None:
+        self.mine.update(state=state, computed=timezone.now(), phase="", **columns)
+
+    def follow(self, command: list[str]) -> str | None:
+        """What `preflight_job.follow` says of the command."""
+        return job.follow(self.run, job.inputs_of(self.row), self.directory, command, self.beat)
+
+
+def _ask(look: Look, command: Command) -> dict[str, Any]:
+    said = look.follow(command(look.directory))
     if said is None:
         raise Refused(
             f"The preflight took longer than {settings.PREFLIGHT_SECONDS} s and was ended. "
             "Is the machine busy? Try again, or with fewer rows."
         )
-    found = _read(directory)
+    found = job.read(look.directory, "preflight")
     if found is None:
         raise Refused(f"The preflight did not come to an end: {said}")
     return found
 
 
-def _try(run: Run, chosen: list[Chosen], directory: Path, command: list[str]) -> dict[str, Any]:
+def _try(look: Look, command: Command) -> dict[str, Any]:
     """What probe.json says; a failure is one of two steps, and refuses nothing."""
-    said = _do(run, chosen, directory, command)
-    shutil.rmtree(directory / "probe", ignore_errors=True)
+    look.beat(phase="trying two steps", step=0, total=0)
+    said = look.follow(command(look.directory))
     if said is None:
         reason = f"Two steps took longer than {settings.PREFLIGHT_SECONDS} s and were ended."
         return {"ok": False, "reason": reason}
-    return _read(directory, "probe") or {"ok": False, "reason": said}
-
-
-def _do(run: Run, chosen: list[Chosen], directory: Path, command: list[str]) -> str | None:
-    """Stage the inputs, run the command to its end, take them away again; the last line that it
-    wrote, None where it took too long and was killed with all that it had started."""
-    try:
-        stage(run, directory, chosen)
-    except FileNotFoundError as error:
-        raise Refused(str(error)) from None
-    process = subprocess.Popen(
-        command,
-        cwd=settings.BASE_DIR,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        _, wrote = process.communicate(timeout=settings.PREFLIGHT_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return None
-    finally:
-        shutil.rmtree(directory / "inputs", ignore_errors=True)
-    lines = wrote.decode("utf-8", "replace").strip().splitlines()
-    return lines[-1][:500] if lines else "it said nothing"
-
-
-def _passed(directory: Path) -> dict[str, Any] | None:
-    found = _read(directory)
-    return found if found and found.get("ok") else None
-
-
-def _read(directory: Path, name: str = "preflight") -> dict[str, Any] | None:
-    try:
-        found = clean(json.loads((directory / f"{name}.json").read_bytes()[: 4 * 1024**2]))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def refuse_if_refused(found: dict[str, Any] | None) -> None:
-    """Raises Refused with the preflight's refusals, if it has any."""
-    if found and not found.get("ok"):
-        reasons = [str(reason) for reason in found.get("refusals") or ["it gave no reason"]]
-        raise Refused("The preflight refuses: " + " ".join(reasons))
+    return job.read(look.directory, "probe") or {"ok": False, "reason": said}

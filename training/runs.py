@@ -11,32 +11,16 @@ from django.utils import timezone
 from annotation import importing
 from annotation.errors import Refused
 from annotation.models import User, Workspace
-from exports import chat, snapshots, withdrawal
+from exports import snapshots, withdrawal
 from exports.models import Snapshot
-from training import dispatch, embedding, hosts, moves
+from training import dispatch, embedding, hosts, moves, planning, preflights
 from training.engine import LOCAL, LocalEngine
-from training.inputs import Chosen, Given, choose, model_name, run_of
+from training.inputs import Chosen, Given, model_name
 from training.models import Run, RunInput
 from training.moves import State
-from training.recipes.configs import RECIPES, parse, to_json
+from training.recipes.configs import RECIPES, parse
 
 log = logging.getLogger("training.runs")
-
-
-def template_of(config: dict[str, Any]) -> dict[str, str]:
-    """The chat template's name and text, as the run keeps it; the model's own has no text here."""
-    name = str(config.get("template", "model"))
-    return {"name": name, "text": chat.TEMPLATES.get(name, "")}
-
-
-def with_template(recipe: str, config: dict[str, Any], inputs: dict[str, Given]) -> dict[str, Any]:
-    """The config, with the chat template of the model it starts from unless it names one, or the
-    recipe has no use for one."""
-    init = run_of(inputs.get("init") or inputs.get("model"))
-    takes = recipe in RECIPES and hasattr(RECIPES[recipe].config, "template")
-    if takes and init is not None and "template" not in config and "template" in init.config:
-        return config | {"template": init.config["template"]}
-    return config
 
 
 def default_name(recipe: str, chosen: list[Chosen]) -> str:
@@ -72,23 +56,14 @@ def create_run(
 ) -> Run:
     """A run, queued or, if an input is another run that has not ended, waiting.
 
-    `inputs`: name -> a Snapshot, a Run, a model's folder, name or Hub id. `operator`: the shell,
-    which may name a snapshot's folder. Raises ConfigError per knob, Refused for the inputs."""
-    if recipe not in RECIPES:
-        raise Refused(f"There is no recipe “{recipe}”; there are {', '.join(RECIPES)}.")
-    values = to_json(parse(recipe, with_template(recipe, config, inputs)))
-    chosen = choose(recipe=recipe, given=inputs, workspace=workspace, operator=operator)
-    if recipe == "ppo" and values["rule"] == "none" and "reward" not in {c.name for c in chosen}:
-        raise Refused("PPO needs a judge: a reward model, a rule (its knob “rule”), or both.")
-    run = Run.objects.create(
-        workspace=workspace,
-        name=(name or default_name(recipe, chosen))[:200],
-        recipe=recipe,
-        config=values,
-        template=template_of(values),
-        state=State.WAITING,
-        created_by=user,
+    Takes and raises what `planning.plan` does."""
+    plan = planning.plan(
+        workspace=workspace, recipe=recipe, config=config, inputs=inputs, operator=operator
     )
+    run = plan.run
+    run.name = (name or default_name(recipe, plan.inputs))[:200]
+    run.state, run.created_by = State.WAITING, user
+    run.save()
     RunInput.objects.bulk_create(
         RunInput(
             run=run,
@@ -99,7 +74,7 @@ def create_run(
             path=row.path,
             sha256=row.sha256,
         )
-        for row in chosen
+        for row in plan.inputs
     )
     log.info("run created", extra={"run": run.pk, "recipe": recipe, "workspace": workspace.slug})
     _settle(run)
@@ -275,7 +250,8 @@ def sweep() -> dict[str, int]:
     """Find what was lost and bring it back; harmless at any time, from any number of processes.
 
     Unwatched runs get a new supervisor, queued runs whose message may be lost are sent again,
-    waiting runs are looked at again, dead imports and freezes are cleared. Returns counts."""
+    waiting runs are looked at again, dead imports and freezes are cleared, old preflights are
+    forgotten. Returns counts."""
     counts = {"adopted": 0, "sent": 0, "released": 0}
     for run in unwatched_here():
         dispatch.send(run.pk, expires=settings.RUN_STALE_SECONDS)
@@ -296,6 +272,7 @@ def sweep() -> dict[str, int]:
     snapshots.sweep()
     withdrawal.sweep()
     embedding.sweep()
+    preflights.tidy()
     if any(counts.values()):
         log.info("sweep", extra=counts)
     return counts

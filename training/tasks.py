@@ -1,14 +1,14 @@
-"""What a worker of the `gpu` queue does: supervise one run at a time. Embedding, small and for the
-processor, waits for no run: it goes to the queue `work`."""
+"""What a worker of the `gpu` queue does: supervise one run at a time. Preflights and embedding,
+small and for the processor, wait for no run: they go to the queue `work`."""
 
 from typing import Any
 
 from celery import shared_task, signals
 
-from training import embedding, runs, supervisor
+from training import dispatch, embedding, preflights, runs, supervisor
 
 
-@shared_task(name="training.tasks.supervise")
+@shared_task(name=dispatch.TASK)
 def supervise(pk: int) -> None:
     """A message is a wake-up: of the queued runs the oldest is begun, whichever it named."""
     supervisor.supervise(runs.first_in_line(pk))
@@ -18,6 +18,12 @@ def supervise(pk: int) -> None:
 def embed(pk: int) -> None:
     """Embed a project's new prompts; what another worker has in hand is left alone."""
     embedding.run(pk)
+
+
+@shared_task(name=dispatch.LOOK)
+def preflight(pk: int) -> None:
+    """Look at what a run would do; one that another worker has in hand is left alone."""
+    preflights.compute(pk)
 
 
 @signals.worker_shutting_down.connect

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from training.views import panels, runs, similar
+from training.views import panels, runs, similar, train
 
 app_name = "training"
 urlpatterns: list[URLPattern] = [
@@ -18,11 +18,13 @@ urlpatterns: list[URLPattern] = [
     path("runs/<int:pk>/resume/", runs.run_resume, name="run_resume"),
     path("runs/<int:pk>/answer/", runs.run_answer, name="run_answer"),
     path("runs/<int:pk>/evaluate/", runs.run_evaluate, name="run_evaluate"),
+    path("runs/<int:pk>/evaluate/preflight/", runs.run_preflight, name="run_preflight"),
     # panels of other pages
-    path("datasets/<int:pk>/train/", panels.dataset_panel, name="dataset_panel"),
-    path("datasets/<int:pk>/train/preflight/", panels.preflight, name="preflight"),
-    path("datasets/<int:pk>/train/start/", panels.start, name="start"),
-    path("datasets/<int:pk>/train/rlhf/", panels.rlhf, name="rlhf"),
+    path("datasets/<int:pk>/train/", train.dataset_panel, name="dataset_panel"),
+    path("datasets/<int:pk>/train/preflight/", train.preflight, name="preflight"),
+    path("datasets/<int:pk>/train/start/", train.start, name="start"),
+    path("datasets/<int:pk>/train/rlhf/", train.rlhf, name="rlhf"),
+    path("datasets/<int:pk>/train/rlhf/preflight/", train.rlhf_preflight, name="rlhf_preflight"),
     path("snapshots/<int:pk>/runs/", panels.snapshot_panel, name="snapshot_panel"),
     path("erasures/<int:pk>/runs/", panels.erasure_panel, name="erasure_panel"),
     path("projects/<int:pk>/model-answers/", panels.project_panel, name="project_panel"),

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from exports.models import Dataset, Snapshot
-from training import dispatch, runs
+from training import dispatch, preflights, runs
 from training.engine import LocalEngine
 from training.models import Run
 
@@ -20,6 +20,14 @@ def sent(monkeypatch) -> list[int]:
     asked: list[int] = []
     monkeypatch.setattr(dispatch, "send", lambda pk, *, expires=None: asked.append(pk))
     return asked
+
+
+@pytest.fixture(autouse=True)
+def worker(monkeypatch) -> list[Callable[[int], None]]:
+    """Who does a preflight as soon as it is asked for; `clear()`: nobody."""
+    workers: list[Callable[[int], None]] = [lambda pk: preflights.compute(pk)]
+    monkeypatch.setattr(dispatch, "look", lambda pk: [work(pk) for work in workers])
+    return workers
 
 
 @pytest.fixture

@@ -1,10 +1,11 @@
 """Runs over HTTP: the same acts, the same refusals."""
 
 import pytest
+from django.utils import timezone
 
 from annotation.models import ApiToken
 from training import preflights
-from training.models import Run
+from training.models import Preflight, Run
 
 
 @pytest.fixture
@@ -78,3 +79,28 @@ def test_nothing_crosses_a_workspace(api, freeze, base, sent, cast) -> None:
     answer = api("post", "/workspaces/acme/runs/", new(theirs))
     assert answer.status_code == 400 and "no such snapshot" in answer.content.decode()
     assert api("post", "/workspaces/other/runs/", new(theirs)).status_code == 404
+
+
+def test_a_program_asks_until_the_preflight_is_done(api, freeze, base, sent, worker) -> None:
+    snapshot = freeze("sft")
+    worker.clear()
+    for _ in range(2):
+        answer = api("post", "/workspaces/acme/runs/", new(snapshot))
+        assert answer.status_code == 409 and answer["Retry-After"] == "2"
+        assert "waiting for a worker" in answer.json()["detail"]
+    row = Preflight.objects.get()
+    assert not Run.objects.exists()
+    preflights.compute(row.pk)
+    assert api("post", "/workspaces/acme/runs/", new(snapshot)).status_code == 202
+
+
+def test_a_refusal_is_looked_at_anew_after_a_minute(
+    api, freeze, base, sent, worker, monkeypatch
+) -> None:
+    snapshot = freeze("sft")
+    monkeypatch.setattr(preflights, "_ask", lambda *_: {"ok": False, "refusals": ["Too big."]})
+    assert api("post", "/workspaces/acme/runs/", new(snapshot)).status_code == 400
+    monkeypatch.setattr(preflights, "_ask", lambda *_: {"ok": True})
+    assert api("post", "/workspaces/acme/runs/", new(snapshot)).status_code == 400
+    Preflight.objects.update(computed=timezone.now() - 2 * preflights.FRESH)
+    assert api("post", "/workspaces/acme/runs/", new(snapshot)).status_code == 202

@@ -2,6 +2,7 @@
 
 import html
 import re
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
@@ -11,7 +12,7 @@ from annotation import importing
 from annotation.records import Record
 from training import events, moves, preflights, results
 from training.forms import ConfigForm
-from training.models import Run, RunEvent
+from training.models import Preflight, Run, RunEvent
 from training.recipes.configs import parse
 
 FOUND = {
@@ -246,7 +247,8 @@ def panel(lee, freeze, base, sent):
 
     def post(name: str, **fields):
         data = {"sft-snapshot": snapshot.pk, "sft-model": f"path-{base}", "sft-preset": "quick"}
-        data |= {f"sft-{key}": value for key, value in fields.items()}
+        known = {"known": "1"} if fields.pop("known", "") else {}
+        data |= known | {f"sft-{key}": value for key, value in fields.items()}
         url = reverse(f"training:{name}", args=[snapshot.dataset.pk])
         return lee.post(url, data, headers={"HX-Request": "true"})
 
@@ -307,6 +309,38 @@ def test_a_refusal_of_the_preflight_blocks_the_start(panel, asked) -> None:
     response = panel("start")
     assert response.status_code == 422 and "No row has a trainable token." in text(response)
     assert not Run.objects.exists()
+
+
+def test_a_preflight_is_followed_and_start_comes_after_it(panel, asked, worker) -> None:
+    """A page that answers at once; what a worker says; and what another setting has to do with."""
+    worker.clear()  # no worker
+    shown = text(panel("preflight"))
+    assert "waiting for a worker" in shown and "every 1s" in shown
+    assert ">Start<" not in shown and asked["times"] == 0
+    mine = Preflight.objects.all()
+    mine.update(state="running", phase="counting tokens", step=200, total=500,
+                worker="elsewhere:1:1.00:x", heartbeat=timezone.now())  # fmt: skip
+    shown = text(panel("preflight", known="1"))
+    assert "counting tokens …" in shown and 'value="200"' in shown and "<form" not in shown
+    assert panel("start").status_code == 200 and not Run.objects.exists(), "not before it is done"
+
+    other = text(panel("preflight", known="1", max_length="64"))
+    assert "counting tokens" not in other and "every 1s" not in other, "of other settings"
+    assert mine.count() == 1, "a look at what is known asks for nothing"
+
+    mine.update(heartbeat=timezone.now() - timedelta(minutes=2))
+    lost = text(panel("preflight", known="1"))
+    assert "Its worker is gone." in lost and "Ask again" in lost and "every 1s" not in lost
+    mine.update(state="passed", found=FOUND, computed=timezone.now())
+    done = text(panel("preflight", known="1"))
+    assert ">Start<" in done and "It can start." in done and "every 1s" not in done
+    assert "input from:closest form" in done, "another setting asks what is known of it"
+    assert panel("start")["HX-Redirect"] and Run.objects.count() == 1
+
+
+def test_a_wrong_setting_is_not_told_before_anybody_asks(panel, asked) -> None:
+    shown = text(panel("preflight", known="1", learning_rate="fast"))
+    assert "Preflight" in shown and "errorlist" not in shown and asked["times"] == 0
 
 
 def test_a_wrong_knob_is_told_beside_it(panel, asked) -> None:
@@ -374,7 +408,8 @@ def test_the_rlhf_button_is_refused_before_anything_is_queued(lee, base, freeze,
     url = reverse("training:rlhf", args=[made["sft"].dataset.pk])
     refused = lee.post(url, data | {"rlhf-model": f"path-{base}", "rlhf-preset": "quick"})
     assert refused.status_code == 422 and not Run.objects.exists()
-    assert "SFT: The preflight refuses: It holds no weights." in text(refused)
+    assert "SFT: the preflight refuses" in text(refused)
+    assert "It holds no weights." in text(refused)
 
 
 def test_a_project_is_answered_from_both_sides(lee, finished, cast, sent) -> None:
@@ -398,12 +433,14 @@ def test_who_may_look(check_roles, make_run, name) -> None:
     check_roles(reverse(f"training:{name}", args=[make_run().pk]), at_least="lead")
 
 
-@pytest.mark.parametrize("name", ["run_cancel", "run_resume", "run_answer"])
+@pytest.mark.parametrize(
+    "name", ["run_cancel", "run_resume", "run_answer", "run_evaluate", "run_preflight"]
+)
 def test_who_may_act(check_roles, make_run, name) -> None:
     check_roles(reverse(f"training:{name}", args=[make_run().pk]), at_least="lead", method="post")
 
 
-@pytest.mark.parametrize("name", ["preflight", "start", "rlhf"])
+@pytest.mark.parametrize("name", ["preflight", "start", "rlhf", "rlhf_preflight"])
 def test_who_may_train(check_roles, freeze, name) -> None:
     url = reverse(f"training:{name}", args=[freeze("sft").dataset.pk])
     check_roles(url, at_least="lead", method="post")

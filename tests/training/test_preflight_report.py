@@ -45,8 +45,7 @@ REFUSED = FOUND | {
 def page(found: dict[str, Any]) -> str:
     context = {
         "report": preflight_report.shown(clean(found)),  # as preflights.py reads it
-        "form": SimpleNamespace(recipe="sft"),
-        "dataset": SimpleNamespace(pk=7),
+        "verdict": SimpleNamespace(url="/datasets/7/train/preflight/", prefix="sft", busy=False),
     }
     return html.unescape(render_to_string("training/_preflight.html", context))
 

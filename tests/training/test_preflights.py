@@ -1,20 +1,30 @@
-"""Preflight: asked once, shown, and a refusal blocks the start."""
+"""Preflight: asked once for the same, computed by a worker, followed; and a refusal blocks."""
 
 import json
 import sys
+import threading
+from datetime import timedelta
+from functools import partial
 
 import psutil
 import pytest
+from django.utils import timezone
 
 from annotation.errors import Refused
-from training import preflights, runs
+from exports.models import Snapshot
+from tests.training.conftest import wait_for
+from training import dispatch, hosts, preflight_job, preflights, runs
+from training.models import Preflight
+from training.planning import plan
 
 OK = {"ok": True, "refusals": [], "warnings": ["2 rows are cut."], "rows": {"train": 8}}
 SCRIPT = """
 import json, pathlib, sys
 directory = pathlib.Path(sys.argv[-1])
 assert json.loads((directory / "spec.json").read_text())["recipe"] == "sft"
-(directory / "asked").open("a").write("x")
+assert any((directory / "inputs").iterdir())
+with pathlib.Path(sys.argv[2]).open("a") as file:
+    file.write("x")
 (directory / "preflight.json").write_text(sys.argv[1])
 """
 
@@ -30,64 +40,188 @@ def asked(cast, base, freeze, sent):
     }
 
 
-def says(value):
-    return lambda directory: [sys.executable, "-c", SCRIPT, json.dumps(value), str(directory)]
+@pytest.fixture
+def messages(monkeypatch) -> list[int]:
+    """What a worker was asked, by a broker that brings nothing."""
+    got: list[int] = []
+    monkeypatch.setattr(dispatch, "look", got.append)
+    return got
 
 
-def test_it_is_asked_once_for_the_same(asked, home) -> None:
+@pytest.fixture
+def says(tmp_path):
+    """`says(found)`: a process that finds this; `says.times()`: how often one ran."""
+    trace = tmp_path / "trace"
+
+    def make(value):
+        words = [sys.executable, "-c", SCRIPT, json.dumps(value), str(trace)]
+        return lambda directory: [*words, str(directory)]
+
+    make.times = lambda: len(trace.read_text()) if trace.exists() else 0
+    return make
+
+
+def look(asked, command, **more) -> Preflight:
+    """Ask, and let a worker do it."""
+    compute = partial(preflights.compute, command=command, **more.pop("commands", {}))
+    row = preflights.ask(plan(**asked), **more)
+    compute(row.pk)
+    row.refresh_from_db()
+    return row
+
+
+def test_it_is_asked_once_for_the_same(asked, says, messages, home) -> None:
     for _ in range(2):
-        assert preflights.preflight(**asked, command=says(OK)) == OK
-    traces = list((home / "runs" / "preflights").glob("*/asked"))
-    assert [path.read_text() for path in traces] == ["x"]
-    preflights.preflight(**asked | {"config": {"max_length": 64}}, command=says(OK))
-    assert len(list((home / "runs" / "preflights").glob("*/asked"))) == 2
+        row = look(asked, says(OK))
+        assert (row.state, row.found) == ("passed", OK)
+    assert says.times() == 1 and messages == [row.pk]
+    other = look(asked | {"config": {"max_length": 64}}, says(OK))
+    assert other.pk != row.pk and says.times() == 2
+    assert not list((home / "runs" / "preflights").iterdir()), "no text of a row is left on disk"
 
 
-def test_a_refusal_blocks(asked) -> None:
-    found = preflights.preflight(
-        **asked, command=says({"ok": False, "refusals": ["No row has a trainable token."]})
-    )
-    with pytest.raises(Refused, match="No row has a trainable token"):
-        preflights.refuse_if_refused(found)
-    preflights.refuse_if_refused(OK)
-    preflights.refuse_if_refused(None)
+def test_two_who_ask_at_once_ask_one_worker(asked, messages) -> None:
+    first, second = preflights.ask(plan(**asked)), preflights.ask(plan(**asked))
+    assert first.pk == second.pk and messages == [first.pk]
 
 
-def test_what_was_refused_is_looked_at_again(asked) -> None:
+def test_of_two_workers_one_has_it(asked, says, messages) -> None:
+    row = look(asked, says(OK))
+    preflights.compute(row.pk, command=says({"ok": False}))
+    row.refresh_from_db()
+    assert row.state == "passed" and says.times() == 1
+
+
+def test_it_looks_again_where_it_is_told_to(asked, says, messages) -> None:
+    look(asked, says(OK))
+    row = look(asked, says(OK | {"warnings": []}), again=True)
+    assert row.found["warnings"] == [] and says.times() == 2
+
+
+def test_a_refusal_blocks_and_is_looked_at_again(asked, says, messages) -> None:
     """The disk was full, and has been cleared since."""
-    full = {"ok": False, "refusals": ["The disk is full."]}
-    assert preflights.preflight(**asked, command=says(full)) == full
-    assert preflights.preflight(**asked, command=says(OK)) == OK
+    row = look(asked, says({"ok": False, "refusals": ["The disk is full."]}))
+    assert row.state == "refused"
+    with pytest.raises(Refused, match="refuses: The disk is full"):
+        preflights.check(row)
+    row = look(asked, says(OK))
+    assert row.state == "passed"
+    preflights.check(row)
 
 
 @pytest.mark.parametrize(
     ("script", "words"),
     [("import sys; sys.exit('no module torch')", "no module torch"), ("pass", "it said nothing")],
 )
-def test_one_that_dies(asked, script: str, words: str) -> None:
+def test_one_that_dies(asked, script: str, words: str, messages) -> None:
+    row = look(asked, lambda _: [sys.executable, "-c", script])
+    assert row.state == "failed" and words in row.reason
     with pytest.raises(Refused, match=words):
-        preflights.preflight(**asked, command=lambda _: [sys.executable, "-c", script])
+        preflights.check(row)
 
 
-def test_one_that_takes_too_long(asked, settings) -> None:
+def test_one_that_takes_too_long(asked, settings, messages) -> None:
     settings.PREFLIGHT_SECONDS = 0.2
-    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
-    with pytest.raises(Refused, match="took longer"):
-        preflights.preflight(**asked, command=lambda _: sleep)
+    row = look(asked, lambda _: [sys.executable, "-c", "import time; time.sleep(60)"])
+    assert row.state == "failed" and "took longer" in row.reason
 
 
-def test_nothing_to_look_at_while_an_input_still_works(asked, make_run) -> None:
+def test_an_input_that_is_gone(asked, base, messages, says) -> None:
+    row = preflights.ask(plan(**asked))
+    (base / "config.json").unlink()
+    base.rmdir()
+    preflights.compute(row.pk, command=says(OK))
+    row.refresh_from_db()
+    assert row.state == "failed" and "“model” is gone" in row.reason
+
+
+def test_there_is_nothing_to_look_at_while_an_input_still_works(asked) -> None:
     first = runs.create_run(**asked, user=None)
-    inputs = asked["inputs"] | {"model": first}
-    assert preflights.preflight(**asked | {"inputs": inputs}, command=says(OK)) is None
+    assert plan(**asked | {"inputs": asked["inputs"] | {"model": first}}).waits
+
+
+TALKS = """
+import json, pathlib, sys, time
+directory = pathlib.Path(sys.argv[-1])
+line = {"phase": "counting tokens", "step": 200, "total": 500}
+(directory / "events.jsonl").write_text(json.dumps(line) + "\\n")
+while True:
+    time.sleep(0.02)
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_how_far_it_is_and_a_worker_that_is_given_up(asked, messages, monkeypatch) -> None:
+    """Its row is asked anew: it ends its process, and writes nothing any more."""
+    monkeypatch.setattr(preflight_job, "POLL", 0.02)
+    monkeypatch.setattr(preflights, "BEAT", 0.0)
+    row = preflights.ask(plan(**asked))
+    pids: list[int] = []
+
+    def command(directory):
+        return [sys.executable, "-c", TALKS, str(directory)]
+
+    thread = threading.Thread(target=preflights.compute, args=[row.pk], kwargs={"command": command})
+    thread.start()
+    mine = Preflight.objects.filter(pk=row.pk)
+    wait_for(mine.filter(phase="counting tokens", step=200, total=500).exists)
+    pids = [child.pid for child in psutil.Process().children() if "-c" in child.cmdline()]
+    mine.update(state="queued", worker="")
+    thread.join(30)
+    assert not thread.is_alive() and mine.get().state == "queued"
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_a_lost_worker_is_told_and_asked_again(asked, says, messages) -> None:
+    row = preflights.ask(plan(**asked))
+    mine = Preflight.objects.filter(pk=row.pk)
+    mine.update(state="running", worker=f"{hosts.HOST}:999999999:1.00:dead")
+    row.refresh_from_db()
+    assert preflights.is_lost(row), "its process is gone"
+    assert look(asked, says(OK)).state == "passed" and messages == [row.pk, row.pk]
+
+    elsewhere = timezone.now() - timedelta(seconds=5)
+    mine.update(state="running", worker="elsewhere:7:1.00:x", heartbeat=elsewhere)
+    row.refresh_from_db()
+    assert not preflights.is_lost(row)
+    mine.update(heartbeat=timezone.now() - timedelta(minutes=2))
+    row.refresh_from_db()
+    assert preflights.is_lost(row), "nothing was heard of it"
+    mine.update(state="queued", worker="")
+    row.refresh_from_db()
+    assert preflights.is_lost(row), "nobody has taken it up"
+
+
+def test_the_shell_finds_out_by_itself(asked, says, monkeypatch) -> None:
+    compute = preflights.compute
+    monkeypatch.setattr(preflights, "compute", lambda pk: compute(pk, command=says(OK)))
+    assert preflights.now(plan(**asked)).found == OK
+    assert preflights.now(plan(**asked)).found == OK and says.times() == 1
+
+
+def test_what_it_expected_goes_into_the_run_directory(asked, says, messages) -> None:
+    look(asked, says(OK))
+    run = runs.create_run(**asked, user=None)
+    preflights.keep(run)
+    assert json.loads((run.directory / "preflight.json").read_text()) == OK
+    other = runs.create_run(**asked | {"config": {"seed": 9}}, user=None)
+    preflights.keep(other)
+    assert not (other.directory / "preflight.json").exists()
+
+
+def test_what_shows_erased_texts_is_forgotten(asked, says, messages) -> None:
+    look(asked, says(OK))
+    runs.sweep()
+    assert Preflight.objects.count() == 1
+    Snapshot.objects.update(state="withdrawn")
+    runs.sweep()
+    assert not Preflight.objects.exists()
 
 
 PROBE = """
 import pathlib, sys
 directory = pathlib.Path(sys.argv[-1])
 assert (directory / "spec.json").exists() and any((directory / "inputs").iterdir())
-(directory / "probe").mkdir()
-(directory / "tried").open("a").write("x")
 if sys.argv[1]:
     (directory / "probe.json").write_text(sys.argv[1])
 else:
@@ -100,39 +234,34 @@ def tries(text: str):
     return lambda directory: [sys.executable, "-c", PROBE, text, str(directory)]
 
 
-def test_two_steps_are_tried_once_and_then_remembered(asked, home) -> None:
-    commands = {"command": says(OK), "probe_command": tries(json.dumps(TRIED))}
-    assert preflights.preflight(**asked, **commands) == OK
+def test_two_steps_are_tried_once_and_then_remembered(asked, says, messages) -> None:
+    commands = {"probe_command": tries(json.dumps(TRIED))}
+    assert look(asked, says(OK), commands=commands).probe is None
     for _ in range(2):
-        assert preflights.preflight(**asked, probe=True, **commands) == OK | {"probe": TRIED}
-    assert preflights.preflight(**asked, **commands) == OK | {"probe": TRIED}
-    folder = next((home / "runs" / "preflights").iterdir())
-    assert {path.name for path in folder.iterdir()} == {
-        "asked", "tried", "spec.json", "preflight.json", "probe.json"
-    }  # fmt: skip
-    assert (folder / "asked").read_text() == (folder / "tried").read_text() == "x"
+        row = look(asked, says(OK), commands=commands, probe=True)
+        assert (row.state, row.found, row.probe) == ("passed", OK, TRIED)
+    assert look(asked, says(OK)).probe == TRIED
+    assert says.times() == 1 and len(messages) == 2
 
 
-def test_steps_that_fail_refuse_nothing(asked) -> None:
-    found = preflights.preflight(**asked, probe=True, command=says(OK), probe_command=tries(""))
-    assert found and found["ok"] and found["probe"] == {"ok": False, "reason": "no room"}
+def test_steps_that_fail_refuse_nothing(asked, says, messages) -> None:
+    row = look(asked, says(OK), commands={"probe_command": tries("")}, probe=True)
+    assert row.state == "passed" and row.probe == {"ok": False, "reason": "no room"}
 
 
-def test_steps_that_take_too_long_end_with_all_that_they_started(asked, settings, tmp_path) -> None:
+def test_steps_that_take_too_long_end_with_all_that_they_started(
+    asked, settings, tmp_path, says, messages
+) -> None:
     born = tmp_path / "born"
     child = f"import os, pathlib, time; pathlib.Path({str(born)!r}).write_text(str(os.getpid())); "
     script = (
         "import subprocess, sys; "
         f"subprocess.run([sys.executable, '-c', {child + 'time.sleep(60)'!r}])"
     )
-    preflights.preflight(**asked, command=says(OK))
+    look(asked, says(OK))
     settings.PREFLIGHT_SECONDS = 2
-    found = preflights.preflight(
-        **asked,
-        probe=True,
-        command=says(OK),
-        probe_command=lambda _: [sys.executable, "-c", script],
-    )
-    assert found and "longer than 2 s" in found["probe"]["reason"]
+    sleeps = {"probe_command": lambda _: [sys.executable, "-c", script]}
+    row = look(asked, says(OK), commands=sleeps, probe=True)
+    assert row.probe and "longer than 2 s" in row.probe["reason"]
     pid = int(born.read_text())
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

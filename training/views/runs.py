@@ -1,5 +1,7 @@
 """Runs: the list, one run's page and what can be done to it. Pages read rows only."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -11,11 +13,14 @@ from django.views.decorators.http import require_GET, require_POST
 from annotation import access, activity
 from annotation.errors import Refused
 from annotation.models import Role, User
-from training import answers, preflights, reports, withdrawn
+from training import answers, reports, withdrawn
 from training import runs as acts
 from training.answer_forms import AnswerForm
 from training.evaluate_form import EvaluateForm
 from training.models import Run
+from training.planning import plan
+from training.views import looking
+from training.views.looking import Look, Verdict, answer
 from training.views.panels import gone
 
 PER_PAGE = 50
@@ -54,9 +59,10 @@ def _page(
     *,
     answer_form: AnswerForm | None = None,
     evaluate_form: EvaluateForm | None = None,
+    looks: list[Look] | None = None,
     status: int = 200,
 ) -> HttpResponse:
-    """The run's page, with the form that was refused, if one was."""
+    """The run's page, with the form that was sent, if one was, and what is known of it."""
     answers_too, leaves_model = reports.can_answer(run), reports.leaves_model(run)
     answer_form = answer_form or (AnswerForm(workspace=run.workspace) if answers_too else None)
     evaluate_form = evaluate_form or (EvaluateForm(run=run) if leaves_model else None)
@@ -64,6 +70,7 @@ def _page(
         **reports.page(run),
         "answer_form": answer_form,
         "evaluate_form": evaluate_form,
+        "verdict": _verdict(evaluate_form, looks) if evaluate_form else None,
         "evaluate_open": evaluate_form is not None and evaluate_form.is_bound,
         "resumable": run.has_ended and not acts.why_not_resumable(run),
         "withdrawn": withdrawn.behind(run),
@@ -148,18 +155,53 @@ def run_evaluate(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("training:run", pk)
     form = EvaluateForm(request.POST, run=found)
     assert isinstance(request.user, User)
+    if not form.is_valid():
+        return _page(request, found, evaluate_form=form, status=422)
+    verdict = _verdict(form)
+    try:
+        verdict.looks = looking.looks([plan(**_asked(form))])
+        if not verdict.start():
+            return _page(request, found, evaluate_form=form, looks=verdict.looks)
+        made = acts.create_run(**_asked(form), user=request.user)
+    except Refused as error:
+        if not verdict.refuses:
+            form.add_error(None, str(error))
+        return _page(request, found, evaluate_form=form, looks=verdict.looks, status=422)
+    _note(request, "run started", made)
+    return gone(request, reverse("training:run", args=[made.pk]))
+
+
+@login_required
+@require_POST
+def run_preflight(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask for a look at the evaluation; with `known`, only say what is known of it."""
+    found = _run(request, pk)
+    form = EvaluateForm(request.POST, run=found)
+    only_known = "known" in request.POST
+    verdict = _verdict(form)
     if form.is_valid():
-        asked = {
-            "workspace": found.workspace,
-            "recipe": "evaluate",
-            "config": form.cleaned_data["config"],
-            "inputs": form.inputs(),
-        }
         try:
-            preflights.refuse_if_refused(preflights.preflight(**asked))
-            made = acts.create_run(**asked, user=request.user)
-            _note(request, "run started", made)
-            return gone(request, reverse("training:run", args=[made.pk]))
+            verdict.looks = looking.looks([plan(**_asked(form))])
+            if not only_known:
+                verdict.ask(again="again" in request.POST)
         except Refused as error:
             form.add_error(None, str(error))
-    return _page(request, found, evaluate_form=form, status=422)
+    if only_known:
+        return answer(request, verdict)
+    status = 422 if form.errors else 200
+    return _page(request, found, evaluate_form=form, looks=verdict.looks, status=status)
+
+
+def _verdict(form: EvaluateForm, looks: list[Look] | None = None) -> Verdict:
+    url = reverse("training:run_preflight", args=[form.run.pk])
+    return Verdict(url, "Evaluate", looks or [], is_new=not form.is_bound)
+
+
+def _asked(form: EvaluateForm) -> dict[str, Any]:
+    """What a valid form asks for, as `plan` and `create_run` take it."""
+    return {
+        "workspace": form.run.workspace,
+        "recipe": "evaluate",
+        "config": form.cleaned_data["config"],
+        "inputs": form.inputs(),
+    }

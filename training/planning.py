@@ -1,0 +1,97 @@
+"""What is asked for, checked: the run that it would make and what would go into it. Nothing here
+writes."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from annotation.errors import Refused
+from annotation.models import Workspace
+from exports import chat
+from training.engine import versions
+from training.inputs import Chosen, Given, choose, run_of
+from training.models import Run, RunInput
+from training.recipes.configs import RECIPES, parse, to_json
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that is not there yet, and its inputs."""
+
+    run: Run
+    inputs: list[Chosen]
+
+    @property
+    def key(self) -> str:
+        return key_of(self.run, self.inputs)
+
+    @property
+    def snapshot(self) -> int | None:
+        return next((row.snapshot.pk for row in self.inputs if row.snapshot), None)
+
+    @property
+    def waits(self) -> bool:
+        """Is an input a run that has not ended? Then there is nothing to look at yet."""
+        return any(row.source is not None and not row.source.has_ended for row in self.inputs)
+
+
+def plan(
+    *,
+    workspace: Workspace,
+    recipe: str,
+    config: dict[str, Any],
+    inputs: dict[str, Given],
+    operator: bool = False,
+) -> Plan:
+    """`inputs`: name -> a Snapshot, a Run, a model's folder, name or Hub id. `operator`: the shell,
+    which may name a snapshot's folder. Raises ConfigError per knob, Refused for the inputs."""
+    if recipe not in RECIPES:
+        raise Refused(f"There is no recipe “{recipe}”; there are {', '.join(RECIPES)}.")
+    values = to_json(parse(recipe, _with_template(recipe, config, inputs)))
+    chosen = choose(recipe=recipe, given=inputs, workspace=workspace, operator=operator)
+    if recipe == "ppo" and values["rule"] == "none" and "reward" not in {c.name for c in chosen}:
+        raise Refused("PPO needs a judge: a reward model, a rule (its knob “rule”), or both.")
+    run = Run(workspace=workspace, recipe=recipe, config=values, template=_template_of(values))
+    return Plan(run, chosen)
+
+
+def _template_of(config: dict[str, Any]) -> dict[str, str]:
+    """The chat template's name and text, as the run keeps it; the model's own has no text here."""
+    name = str(config.get("template", "model"))
+    return {"name": name, "text": chat.TEMPLATES.get(name, "")}
+
+
+def _with_template(recipe: str, config: dict[str, Any], inputs: dict[str, Given]) -> dict[str, Any]:
+    """The config, with the chat template of the model it starts from unless it names one, or the
+    recipe has no use for one."""
+    init = run_of(inputs.get("init") or inputs.get("model"))
+    takes = hasattr(RECIPES[recipe].config, "template")
+    if takes and init is not None and "template" not in config and "template" in init.config:
+        return config | {"template": init.config["template"]}
+    return config
+
+
+def told(inputs: Iterable[Chosen | RunInput]) -> list[dict[str, Any]]:
+    """The inputs as JSON, in one order."""
+    rows = [
+        {
+            "name": row.name,
+            "kind": str(row.kind),
+            "snapshot": row.snapshot.pk if row.snapshot else None,
+            "source": row.source.pk if row.source else None,
+            "path": row.path,
+            "sha256": row.sha256,
+        }
+        for row in inputs
+    ]
+    return sorted(rows, key=lambda row: str(row["name"]))
+
+
+def key_of(run: Run, inputs: Iterable[Chosen | RunInput]) -> str:
+    """A hash of all that the answer of a preflight depends on."""
+    asked = [
+        run.workspace_id, run.recipe, run.config, run.template, told(inputs), versions()
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
