@@ -254,6 +254,20 @@ def test_where_all_scores_are_higher_alike_the_policy_learns_the_same():
     torch.testing.assert_close(higher, policy, atol=1e-4, rtol=0)  # a step is 1e-3
 
 
+def test_warm_up_counts_updates_and_an_update_has_one_rate():
+    settings = toys.config(
+        steps=4, max_new_tokens=2, warmup=0.5, learning_rate=0.1, ppo_epochs=2, batch_size=2
+    )
+    actor, rates = actor_of(), []
+    optimizer = torch.optim.SGD(actor.trainable().values())
+    optimizer.register_step_post_hook(lambda sgd, *_: rates.append(sgd.param_groups[0]["lr"]))
+    for step in range(settings.steps):
+        generator = torch.Generator().manual_seed(step)
+        ppo.update(actor, PROMPTS, evens, optimizer, settings, step, 0.1, generator)
+    # Two passes over two mini-batches.
+    assert rates == pytest.approx([0.05] * 4 + [0.1] * 4 + [0.1] * 4 + [0.05] * 4)
+
+
 def test_a_reward_that_is_no_number_is_refused():
     settings = toys.config(steps=1, max_new_tokens=4)
     with pytest.raises(ValueError, match="reward that is no number"):

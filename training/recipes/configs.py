@@ -192,6 +192,18 @@ class ClassifyConfig(_Passes):
 @dataclass(frozen=True)
 class PPOConfig(_Chat, _Shared):
     learning_rate: float = knob(1e-4, RATE, "optimiser", low=1e-8, high=1)
+    batch_size: int = knob(
+        4, "Answers learned from at a time on the device", "optimiser", low=1, high=1024
+    )
+    accumulation: int = knob(
+        1, "Batches per step of the optimiser, of which an update takes several", "optimiser",
+        low=1, high=1024,
+    )  # fmt: skip
+    warmup: float = knob(
+        0.05, "Share of the updates that warm up; one rate within an update", "optimiser",
+        low=0, high=0.9,
+    )  # fmt: skip
+    save_steps: int = knob(50, "Updates between checkpoints", "optimiser", low=1, high=100_000)
     steps: int = knob(
         100, "Updates: each answers a batch of prompts and learns from it", low=1, high=1_000_000
     )
