@@ -10,7 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -170,6 +172,16 @@ class LocalEngine:
             return Status(alive=code is None, code=code)
         return Status(alive=hosts.find(process) is not None)
 
+    def wait(self, process: dict[str, Any], seconds: float) -> None:
+        """For so long, or until the process ends."""
+        child = self._children.get(int(process.get("pid") or 0))
+        found = child or hosts.find(process)
+        if found is None:
+            time.sleep(seconds)
+            return
+        with suppress(subprocess.TimeoutExpired, psutil.Error):
+            found.wait(seconds)
+
     def read(self, run: Run, path: str, offset: int, limit: int) -> bytes:
         """Bytes of a file of the run directory; empty where there is none (yet)."""
         try:
@@ -196,7 +208,8 @@ class LocalEngine:
     def cancel(self, run: Run, how: str) -> None:
         """`how`: "stop" asks by file, "term" by signal, "kill" does not ask."""
         if how == "stop":
-            (run.directory / "stop").touch()
+            if run.directory.is_dir():  # else nothing has begun in it
+                (run.directory / "stop").touch()
             return
         process = hosts.find(run.process)
         if process is None:

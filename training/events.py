@@ -136,6 +136,10 @@ def ingest(run: Run, supervisor: str, engine: LocalEngine) -> int | None:
         for event in found:
             if event.kind == "progress" and event.attempt == run.attempt:
                 columns |= progress_of(event)
+        if "step" in columns and (saved := max(engine.checkpoints(run), default=0)):
+            # Before a resumed trainer has got there again it counts from nothing.
+            columns["step"] = max(columns["step"], saved)
+            columns["total"] = columns["total"] or run.total
         with transaction.atomic():
             if not moves.beat(run, supervisor, **columns):
                 return None

@@ -104,7 +104,7 @@ def base_models() -> list[tuple[str, Given]]:
             found.append((f"{model_name(run)} (run {run.pk})", run))
     for root in [Path(settings.MODEL_ROOT), *map(Path, settings.MODEL_PATHS)]:
         for path in sorted([root, *root.glob("*")]) if root.is_dir() else []:
-            if (path / "config.json").is_file():
+            if (path / "config.json").is_file() and any(path.glob("*.safetensors")):
                 found.append((path.name, str(path.resolve())))
     return found
 

@@ -76,6 +76,7 @@ def claim(run: Run, supervisor: str) -> bool:
         supervisor=supervisor,
         heartbeat=now,
         process={},
+        phase="",
         started=Coalesce(F("started"), now),
     )
 

@@ -164,6 +164,7 @@ def cancel(run: Run, *, by: str) -> Run:
         reason = f"Cancelled by {by}."
         if run.state in (State.PREPARING, State.RUNNING):
             if moves.move(run, State.STOPPING, reason=reason):
+                LOCAL.cancel(run, "stop")  # its supervisor asks, too, where this is too early
                 moves.note(run, f"{by} asked it to stop.", code="stop")
                 return run
         elif _cancel_now(run, reason):

@@ -19,6 +19,7 @@ from training.models import Run
 from training.moves import State
 
 log = logging.getLogger("training.supervisor")
+LOADING = ("", "loading", "preflight")  # phases in which a trainer has nothing to save yet
 POLL = 1.0  # seconds between two looks at the trainer
 SHUTDOWN_SECONDS = 20.0  # what a trainer gets to save itself when the whole installation stops
 shutting_down = threading.Event()  # set when this process has been told to end
@@ -116,7 +117,7 @@ class Watch:
                 self.settle(status.words)
                 return
             self.stop_if_asked()
-            time.sleep(self.poll)
+            self.engine.wait(self.run.process, self.poll)
 
     def stop_if_asked(self) -> None:
         """Stop by file, after a grace by SIGTERM, after another by SIGKILL."""
@@ -124,6 +125,8 @@ class Watch:
             # SIGTERM at once: the recipe takes it as it takes the file.
             self._ask("term", after=0)
             self._ask("kill", after=SHUTDOWN_SECONDS)
+        elif self.run.state == State.STOPPING and self.run.phase in LOADING:
+            self.engine.cancel(self.run, "kill")  # it would hear of it minutes later
         elif self.run.state == State.STOPPING:
             self._ask("stop", after=0)
             self._ask("term", after=settings.RUN_STOP_SECONDS)

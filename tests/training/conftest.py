@@ -37,6 +37,7 @@ def base(settings) -> Path:
     path = Path(settings.MODEL_ROOT) / "tiny"
     path.mkdir(parents=True)
     (path / "config.json").write_text("{}")
+    (path / "model.safetensors").touch()
     return path
 
 

@@ -1,7 +1,8 @@
 """A recipe without torch, for tests: `python -m tests.training.fake_recipe MODE RUN_DIR`.
 
 quick: three steps, succeeds. slow: up to 400 steps, a checkpoint every five, obeys a stop. deaf:
-obeys neither the file nor SIGTERM. fail: says why. crash: ends without a result."""
+obeys neither the file nor SIGTERM. loading: never gets further. fail: says why. crash: ends without
+a result."""
 
 import json
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from training.recipes.run_dir import RunDir
 
-STEPS = {"quick": 3, "slow": 400, "deaf": 400, "fail": 2, "crash": 2}
+STEPS = {"loading": 0, "quick": 3, "slow": 400, "deaf": 400, "fail": 2, "crash": 2}
 
 
 def main() -> int:
@@ -21,6 +22,9 @@ def main() -> int:
     else:
         run.catch_sigterm()
     print("the log begins", flush=True)
+    if mode == "loading":
+        run.progress(0, 0, "loading")
+        time.sleep(600)
     done = [int(path.name[5:]) for path in run.checkpoints.glob("step-*")]
     first = max(done, default=0)
     if first:

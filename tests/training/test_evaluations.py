@@ -253,7 +253,10 @@ def test_which_weights_were_kept_and_why_it_ended(lee, make_run) -> None:
     kept = {"step": 40, "metric": "eval_loss", "value": 1.2345}
     run = make_run(state="succeeded",
                    result={"kept": kept, "reason": "No better one at 3 looks."})  # fmt: skip
+    event(run, 1, "note", 40, text="Kept are the weights of step 40.", code="kept")
+    event(run, 2, "note", 40, text="A note without a code.")
     shown = text(page(lee, run))
+    assert shown.count("Kept are the weights") == 1 and "A note without a code." in shown
     assert "Kept are the weights of step 40" in shown and "(loss 1.23)" in shown
     assert "It ended early. No better one at 3 looks." in shown
 

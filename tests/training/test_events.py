@@ -7,7 +7,7 @@ import pytest
 
 from training import events, moves
 from training.engine import LocalEngine
-from training.models import RunEvent
+from training.models import Run, RunEvent
 
 ME = "here:1:0:x"
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -100,6 +100,18 @@ def test_only_the_supervisor_ingests(run, write) -> None:
     write(line(1))
     assert events.ingest(run, "other:2:0:y", LocalEngine()) is None
     assert RunEvent.objects.filter(kind="metrics").count() == 0
+
+
+def test_a_resumed_run_counts_from_where_it_goes_on(run, write) -> None:
+    Run.objects.update(attempt=2, step=43, total=120)
+    run.refresh_from_db()
+    (run.directory / "checkpoints" / "step-40").mkdir(parents=True)
+    for number, (step, total, phase) in enumerate(
+        [(0, 0, "loading"), (0, 120, "evaluating before"), (41, 120, "training")], 1
+    ):
+        write(line(number, "progress", step, attempt=2, total=total, phase=phase))
+        ingest(run)
+        assert (run.step, run.total, run.phase) == (max(step, 40), 120, phase)
 
 
 def test_the_same_lines_twice_are_one_row_each(run, write) -> None:

@@ -265,6 +265,20 @@ def test_the_panel_offers_what_there_is(lee, panel, finished) -> None:
     assert 'placeholder="0.0002; all weights 2e-05"' in shown
 
 
+def test_a_folder_without_weights_is_not_offered(lee, panel, base) -> None:
+    url = reverse("training:dataset_panel", args=[panel.dataset.pk])
+    assert "path-" in text(lee.get(url))
+    (base / "model.safetensors").unlink()
+    assert "path-" not in text(lee.get(url)) and "Get the small model" in text(lee.get(url))
+
+
+def test_a_resumed_run_says_from_which_step_it_goes_on(lee, working) -> None:
+    Run.objects.update(attempt=2, phase="evaluating before")
+    assert "it goes on from step 12" in text(page(lee, working))
+    Run.objects.update(phase="training")
+    assert "goes on from step" not in text(page(lee, working)).partition("What happened")[0]
+
+
 def test_a_dataset_that_is_not_frozen(lee, panel) -> None:
     panel.dataset.snapshots.update(state="failed")
     shown = text(lee.get(reverse("training:dataset_panel", args=[panel.dataset.pk])))

@@ -1,6 +1,7 @@
 """Preflight: asked once for the same, computed by a worker, followed; and a refusal blocks."""
 
 import json
+import shutil
 import sys
 import threading
 from datetime import timedelta
@@ -128,8 +129,7 @@ def test_one_that_takes_too_long(asked, settings, messages) -> None:
 
 def test_an_input_that_is_gone(asked, base, messages, says) -> None:
     row = preflights.ask(plan(**asked))
-    (base / "config.json").unlink()
-    base.rmdir()
+    shutil.rmtree(base)
     preflights.compute(row.pk, command=says(OK))
     row.refresh_from_db()
     assert row.state == "failed" and "“model” is gone" in row.reason

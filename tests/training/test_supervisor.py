@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 
@@ -86,6 +87,34 @@ def test_a_cancel_stops_it_at_a_checkpoint_and_it_can_be_resumed(make_run, engin
     runs.resume(run, by="Lee")
     assert (run.state, run.attempt) == ("queued", 2)
     assert supervise(run, engine("quick")).state == "succeeded"
+
+
+def test_a_trainer_that_still_loads_is_ended_at_once(make_run, engine) -> None:
+    """It has nothing to save, and would hear of the stop when it has loaded."""
+    run, loading = make_run(), engine("loading")
+    loading.once(
+        lambda: Run.objects.get(pk=run.pk).phase == "loading",
+        lambda: runs.cancel(Run.objects.get(pk=run.pk), by="Lee"),
+    )
+    run = supervise(run, loading)
+    assert run.state == "cancelled" and run.reason == "Cancelled by Lee. It had not trained a step."
+    assert "SIGKILL" not in said(run)
+
+
+def test_a_trainer_is_asked_to_stop_by_the_click_itself(make_run, engine) -> None:
+    run, slow = make_run(), engine("slow")
+    process = slow.submit(run)
+    Run.objects.update(state="running", process=process)
+    runs.cancel(run, by="Lee")
+    wait_for(lambda: slow.status(process).code == 0)  # with no supervisor there
+    assert json.loads((run.directory / "result.json").read_text())["state"] == "stopped"
+
+
+def test_its_end_is_seen_when_it_comes(make_run, engine) -> None:
+    """Not at the next look: the wait for that would be an hour here."""
+    run = make_run()
+    supervisor.supervise(run.pk, engine=engine("quick"), poll=3600, closing=threading.Event())
+    assert Run.objects.get(pk=run.pk).state == "succeeded"
 
 
 def test_a_deaf_trainer_is_sent_signals_and_then_killed(make_run, engine, settings) -> None:
@@ -193,8 +222,7 @@ def test_the_trainer_knows_no_secret(monkeypatch, settings) -> None:
 
 def test_an_input_that_is_gone_fails_the_run(make_run, base, engine) -> None:
     run = make_run()
-    (base / "config.json").unlink()
-    base.rmdir()
+    shutil.rmtree(base)
     run = supervise(run, engine("quick"))
     assert run.state == "failed" and "“model” is gone" in run.reason
 

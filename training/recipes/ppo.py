@@ -408,10 +408,10 @@ def train(run: RunDir, config: PPOConfig) -> dict[str, Any]:
         best.restore(actor.trainable())
         kept = {name: facts[name] for name in kept}
         text = f"Kept are the weights of update {kept['step']}, the best on the validation prompts "
-        run.event("note", state.step, text=f"{text}(objective {kept['value']:.4g}).")
+        run.event("note", state.step, text=f"{text}(objective {kept['value']:.4g}).", code="kept")
     ended = state.why_over() if state.step < config.steps else ""
     if ended:
-        run.event("note", state.step, text=ended)
+        run.event("note", state.step, text=ended, code="ended")
 
     # How good it is after, by the same code on the same prompts with the same seed.
     run.progress(state.step, config.steps, "evaluating after")

@@ -213,10 +213,10 @@ def fit(trainer: Trainer, run: RunDir, config: Any, total: int) -> dict[str, Any
     assert isinstance(trainer.model, torch.nn.Module)
     kept = keeper.keep(trainer.model, done)
     if keeper.ended:
-        run.event("note", done, text=keeper.ended)
+        run.event("note", done, text=keeper.ended, code="ended")
     if kept["metric"]:
         text = f"Kept are the weights of step {kept['step']}, the best on the validation rows "
-        run.event("note", done, text=f"{text}({kept['metric']} {kept['value']:.4g}).")
+        run.event("note", done, text=f"{text}({kept['metric']} {kept['value']:.4g}).", code="kept")
     told = {"steps": done, "kept": kept, "callback_seconds": round(reporter.seconds, 4)}
     return told | ({"reason": keeper.ended} if keeper.ended else {})
 
