@@ -1,6 +1,7 @@
 """Intervals, calibration, baselines and scores of classes, against numbers worked out by hand."""
 
 import math
+import random
 from itertools import pairwise
 
 import numpy
@@ -14,7 +15,7 @@ from tests.recipes.conftest import user
 from training.recipes import baselines, bootstrap
 from training.recipes.class_scores import class_scores
 from training.recipes.pair_scores import calibration, pair_scores, separation, win_rate
-from training.recipes.text_metrics import text_metrics
+from training.recipes.text_metrics import rouge_l, text_metrics
 
 
 def pair(question: str, better: str, worse: str):
@@ -221,6 +222,18 @@ def test_white_space_is_no_difference_and_scripts_are_words() -> None:
     assert text_metrics(["yes \n it"], ["yes it "])["exact_match"] == 1.0
     assert text_metrics(["да нет"], ["да нет"])["rouge_l"] == 1.0
     assert text_metrics([], []) == {}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::SyntaxWarning")
+def test_rouge_l_is_that_of_rouge_score() -> None:
+    """Which brings nltk with it, 58 MiB that no run should hold."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer, draw = RougeScorer(["rougeL"]), random.Random(0)
+    texts = [" ".join(draw.choices("abcdefg", k=draw.randrange(12))) for _ in range(200)]
+    for answer, reference in pairwise(texts):
+        theirs = scorer.score(reference, answer)["rougeL"].fmeasure
+        assert rouge_l(answer, reference) == pytest.approx(theirs)
 
 
 def test_bins_are_in_order() -> None:

@@ -62,6 +62,8 @@ class TestLora:
         before, after = result["metrics"]["before"], result["metrics"]["after"]
         assert before["rows"] == after["rows"] == 3
         assert after["loss"] < before["loss"]
+        assert {"bleu", "chrf", "rouge_l", "exact_match", "length", "eos_share"} <= after.keys()
+        assert before.keys() == after.keys() and 0 < after["length"] <= 4  # sample_tokens
         assert [set(s) for s in result["samples"]] == [{"prompt", "before", "after"}] * 3
         assert result["samples"][0]["prompt"] == "Question 13?"
         assert result["artifact"]["kind"] == "adapter"
@@ -117,6 +119,10 @@ def test_full_training_learns_one_batch_by_heart(llama, tmp_path, make_run) -> N
     assert result["metrics"]["after"]["token_accuracy"] == 1.0
     # It also says what it learned, and stops there.
     assert [s["after"] for s in result["samples"]] == SENTENCES[:3]
+    before, after = (result["metrics"][when] for when in ("before", "after"))
+    assert before["exact_match"] == 0.0 and before["bleu"] < 0.1
+    assert after["exact_match"] == after["rouge_l"] == after["eos_share"] == 1.0
+    assert after["bleu"] == pytest.approx(1) and after["chrf"] == pytest.approx(1)
     assert result["trainable_share"] == 1.0
     moved, was = weights(run, "model.safetensors"), load_file(llama / "model.safetensors")
     assert moved.keys() == was.keys()

@@ -13,6 +13,9 @@ from exports import chat, formats
 from training.recipes.encoding import IGNORED as IGNORED
 from training.recipes.encoding import Encoder
 
+# Arrow's own pool keeps some MiB of what a few rows took for as long as the run trains.
+pa.set_memory_pool(pa.system_memory_pool())
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -122,6 +125,12 @@ def question(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     turns = chat.to_messages(row)
     last = max((i for i, turn in enumerate(turns) if turn["role"] == "assistant"), default=0)
     return turns[:last] or turns
+
+
+def reference(row: Mapping[str, Any]) -> str:
+    """The last answer of a row of conversation."""
+    turns = reversed(chat.to_messages(row))
+    return next((str(t["content"] or "") for t in turns if t["role"] == "assistant"), "")
 
 
 # Rows to tables

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import torch
 
+from training.recipes.evaluation import ANSWERED
 from training.recipes.memory import MIB
 from training.recipes.shapes import Shape
 
@@ -57,7 +58,8 @@ def run_seconds(
     seconds += looks * forward_seconds(shape, judged * padded, rate)
     if recipe in ("dpo", "kto"):
         seconds += forward_seconds(shape, tokens, rate)  # the reference reads along
-    seconds += 2 * generation_seconds(shape, getattr(config, "sample_tokens", 0))
+    batches = math.ceil(min(judged, ANSWERED) / 4) if recipe == "sft" else 1
+    seconds += 2 * batches * generation_seconds(shape, getattr(config, "sample_tokens", 0))
     return LOADING + seconds
 
 

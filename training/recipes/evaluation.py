@@ -23,6 +23,7 @@ from training.recipes.pair_scores import pair_scores
 
 Check = Callable[[], None]  # raises Stopped where the run is asked to stop
 SAMPLES = 3
+ANSWERED = 16  # rows of a before and after whose answers are held against the references
 
 
 @contextmanager
@@ -246,6 +247,25 @@ def _cut(ids: list[int], ends: list[int], tokenizer: PreTrainedTokenizerBase) ->
     return Answer(ids if last is None else ids[: last + 1], text, last is not None)
 
 
+def likeliest(
+    model: Any,
+    asked: Sequence[Sequence[dict[str, Any]]],
+    encoder: Encoder,
+    *,
+    max_new_tokens: int,
+    batch_size: int = 4,
+    check: Check = lambda: None,
+) -> list[Answer]:
+    """The model's likeliest answers to prompts (messages)."""
+    found: list[Answer] = []
+    for batch in _batches(asked, batch_size):
+        prompts = [
+            encoder.prompt(list(messages), max(encoder.max_length, 16)) for messages in batch
+        ]
+        found += answer(model, prompts, encoder, max_new_tokens=max_new_tokens, check=check)
+    return found
+
+
 def sample_answers(
     model: Any,
     rows: Sequence[dict[str, Any]],
@@ -254,17 +274,19 @@ def sample_answers(
     max_new_tokens: int,
     check: Check = lambda: None,
 ) -> list[dict[str, str]]:
-    """{"prompt", "text"} of the model's likeliest answers to the first three prompts."""
-    rows = rows[:SAMPLES]
-    if not rows:
-        return []
-    room = max(encoder.max_length, 16)
-    prompts = [encoder.prompt(row["prompt"], room) for row in rows]
-    answers = answer(model, prompts, encoder, max_new_tokens=max_new_tokens, check=check)
-    return [
-        {"prompt": shown(row["prompt"]), "text": a.text}
-        for row, a in zip(rows, answers, strict=True)
-    ]
+    """`samples` of the likeliest answers to the first three prompts."""
+    asked = [row["prompt"] for row in rows[:SAMPLES]]
+    return samples(
+        asked, likeliest(model, asked, encoder, max_new_tokens=max_new_tokens, check=check)
+    )
+
+
+def samples(
+    asked: Sequence[Sequence[dict[str, Any]]], answers: Sequence[Answer]
+) -> list[dict[str, str]]:
+    """{"prompt", "text"} of the first three."""
+    pairs = zip(asked, answers, strict=True)
+    return [{"prompt": shown(prompt), "text": a.text} for prompt, a in islice(pairs, SAMPLES)]
 
 
 def side_by_side(

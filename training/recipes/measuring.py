@@ -15,7 +15,7 @@ from training.recipes.artifacts import Artifact, Start, read_artifact
 from training.recipes.configs import EvaluateConfig
 from training.recipes.encoding import Encoder
 from training.recipes.run_dir import RunDir
-from training.recipes.text_metrics import text_metrics
+from training.recipes.text_metrics import answer_metrics
 from training.recipes.tokenizer import load_tokenizer
 
 Check = Callable[[], None]
@@ -116,14 +116,9 @@ def measure(
         worse = [{"prompt": row["prompt"], "completion": row["rejected"]} for row in rows]
         lost = evaluation.answer_loss(model, worse, encoder, **common)
         metrics["rejected_loss"] = lost.get("loss")
-    if not asked:
-        return found
-    found.answers = answer_all(run, config, model, encoder, asked, check, whose)
-    count = len(found.answers)
-    metrics["length"] = sum(len(one.ids) for one in found.answers) / count
-    metrics["eos_share"] = sum(one.ended for one in found.answers) / count
-    if references:
-        metrics |= text_metrics([one.text for one in found.answers], references)
+    if asked:
+        found.answers = answer_all(run, config, model, encoder, asked, check, whose)
+        metrics |= answer_metrics(found.answers, references)
     return found
 
 

@@ -9,6 +9,7 @@ what preflight counted is what is trained.
 """
 
 import time
+from dataclasses import asdict
 from itertools import islice
 from typing import Any
 
@@ -25,6 +26,7 @@ from training.recipes.estimate import steps_of
 from training.recipes.packing import PACKED, check_isolation, pack
 from training.recipes.reporting import check_stop, fit, judged_rows, remembered, trainer_arguments
 from training.recipes.run_dir import RunDir
+from training.recipes.text_metrics import answer_metrics
 from training.recipes.tokenizer import load_tokenizer
 
 
@@ -62,15 +64,24 @@ def train(run: RunDir, config: SFTConfig) -> dict[str, Any]:
 
     # 3. How good it is before.
     split, judged = judged_rows(run, config)
-    asking = judged or islice(data.rows_of(snapshot, "train"), evaluation.SAMPLES)
-    asked = [{"prompt": data.question(row)} for row in islice(asking, evaluation.SAMPLES)]
+    answered = judged[: evaluation.ANSWERED]
+    asking = answered or islice(data.rows_of(snapshot, "train"), evaluation.SAMPLES)
+    asked = [data.question(row) for row in asking]
+    references = [data.reference(row) for row in answered]
 
     def evaluate() -> dict[str, Any]:
-        metrics = evaluation.answer_loss(model, judged, encoder, check=check)
-        answers = evaluation.sample_answers(
+        answers = evaluation.likeliest(
             model, asked, encoder, max_new_tokens=config.sample_tokens, check=check
         )
-        return {"metrics": metrics, "answers": answers}
+        return {
+            "metrics": evaluation.answer_loss(model, judged, encoder, check=check),
+            "answers": [asdict(one) for one in answers[: len(answered)]],
+            "samples": evaluation.samples(asked, answers),
+        }
+
+    def told(found: dict[str, Any]) -> dict[str, Any]:
+        answers = [evaluation.Answer(**one) for one in found["answers"]]
+        return found["metrics"] | answer_metrics(answers, references)
 
     run.progress(0, total, "evaluating before")
     before = remembered(run, "before", evaluate)
@@ -97,8 +108,8 @@ def train(run: RunDir, config: SFTConfig) -> dict[str, Any]:
     run.progress(total, total, "saving")
     artifact = save_artifact(run, model, tokenizer, start=start, config=to_json(config))
     return {
-        "metrics": {"before": before["metrics"], "after": after["metrics"], "split": split},
-        "samples": evaluation.side_by_side(before["answers"], after["answers"]),
+        "metrics": {"before": told(before), "after": told(after), "split": split},
+        "samples": evaluation.side_by_side(before["samples"], after["samples"]),
         "artifact": artifact,
         "seconds": round(time.monotonic() - began, 1),
         "trainable_share": share,
