@@ -1,8 +1,10 @@
 """A model answers a project's prompts: which ones, the run that does it, the answers' way in."""
 
 import json
+import sys
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,15 @@ from annotation.models import Origin, Project, Prompt, Response, User
 from annotation.records import Answer, Record
 from exports.formats import PROMPT_TEMPLATE, conversation
 from training import runs
-from training.inputs import Given, model_name
+from training.inputs import Given, Unanswered, model_name
 from training.models import Run
 
 AT_ONCE = 1_000  # ids a query: databases have a limit, SQLite's may be 32,766
+BATCH = 500  # prompts or answers between two words about how far it is
+PATIENCE = 600.0  # seconds for which answers wait for another import into the project
+
+# Says what is done, how much of it, and of how much; raises Refused where it is to end.
+Tell = Callable[[str, int, int], None]
 
 
 def author_of(model: Given) -> str:
@@ -55,32 +62,42 @@ def queue_answers(
     """A run that answers the project's prompts, at most `limit` of them.
 
     Raises Refused where there is nothing to answer or the model may not be used here."""
-    author, template = author_of(model), prompt_template(model)
-    prompts = unanswered(project, author)
-    rows = prompts[:limit] if limit else prompts
+    author = author_of(model)
+    if not unanswered(project, author).exists():
+        raise Refused(f"{author} has answered every prompt of {project.name}.")
     path = Path(settings.RUN_ROOT) / "prompts" / f"{uuid.uuid4().hex}.jsonl"
+    return runs.create_run(
+        workspace=project.workspace,
+        recipe="answer",
+        config=config or {},
+        inputs={"model": model, "prompts": Unanswered(project, path, limit)},
+        user=user,
+        name=f"Answers for {project.name} by {author}",
+    )
+
+
+def write_prompts(run: Run, tell: Tell) -> None:
+    """Write what the run is to answer, where it is not written yet. Half a file is none: one that
+    was broken off is written anew. Raises Refused where nothing is left to answer."""
+    row = run.inputs.select_related("project").filter(name="prompts").first()
+    if row is None or row.project is None or Path(row.path).exists():
+        return
+    model, path = model_of(run), Path(row.path)
+    author, template = author_of(model), prompt_template(model)
+    prompts = unanswered(row.project, author)
+    total = min(prompts.count(), row.limit or sys.maxsize)
+    if not total:
+        raise Refused(f"{author} has answered every prompt of {row.project.name}.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    count = 0
-    with path.open("w", encoding="utf-8") as file:
-        for prompt in rows.iterator(chunk_size=500):
+    part = path.with_suffix(".part")
+    with part.open("w", encoding="utf-8") as file:
+        for count, prompt in enumerate(prompts[:total].iterator(chunk_size=BATCH)):
+            if count % BATCH == 0:
+                tell("writing the prompts", count, total)
             turns = conversation(prompt.messages, prompt.system, prompt.context, template)
             line = {"key": str(prompt.pk), "messages": turns}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            count += 1
-    try:
-        if not count:
-            raise Refused(f"{author} has answered every prompt of {project.name}.")
-        return runs.create_run(
-            workspace=project.workspace,
-            recipe="answer",
-            config=config or {},
-            inputs={"model": model, "prompts": path},
-            user=user,
-            name=f"Answers for {project.name} by {author}",
-        )
-    except Exception:
-        path.unlink()
-        raise
+    part.rename(path)
 
 
 def _answers(run: Run) -> Iterator[tuple[int, str]]:
@@ -110,41 +127,55 @@ def _prompts(run: Run, keys: list[int]) -> dict[int, Prompt]:
     return found
 
 
-def deliver(run: Run) -> dict[str, Any]:
+def deliver(run: Run, tell: Tell = lambda *_: None) -> dict[str, Any]:
     """Bring the answers of a finished answer run into its project; the importer's report.
 
-    Done twice, it adds nothing: an equal answer of the same origin is not doubled. Raises
-    Refused, ValueError or OSError where the answers cannot be read or taken in."""
+    All of them or none, and done twice, it adds nothing: an equal answer of the same origin is not
+    doubled. Raises Refused, ValueError or OSError where they cannot be read or taken in, and what
+    `tell` raises."""
     texts = dict(_answers(run))
     if not texts:
         raise Refused("the model wrote no answer with any text")
-    prompts = _prompts(run, list(texts))
-    if not prompts:
+    found = _prompts(run, list(texts))
+    if not found:
         raise Refused("their prompts are gone")
-    project = next(iter(prompts.values())).project
+    project = next(iter(found.values())).project
+    prompts = [prompt for prompt in found.values() if prompt.project_id == project.pk]
     author = author_of(model_of(run))
-    records = [
-        Record(
-            external_id=prompt.external_id,
-            answers=[
-                Answer(
-                    text=texts[pk],
-                    author_name=author,
-                    origin=Origin.MODEL,
-                    metadata={"run": run.pk},
-                )
-            ],
-        )
-        for pk, prompt in prompts.items()
-        if prompt.project_id == project.pk
-    ]
-    report = importing.add_records(
-        project=project, records=records, source=f"run {run.pk}", user=run.created_by
-    )
-    queue.answers_arrived([pk for pk, prompt in prompts.items()])
+
+    def records() -> Iterator[Record]:
+        for count, prompt in enumerate(prompts):
+            if count % BATCH == 0:
+                tell("bringing the answers in", count, len(prompts))
+            answer = Answer(
+                text=texts[prompt.pk],
+                author_name=author,
+                origin=Origin.MODEL,
+                metadata={"run": run.pk},
+            )
+            yield Record(external_id=prompt.external_id, answers=[answer])
+
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            report = importing.add_records(
+                project=project,
+                records=records(),
+                source=f"run {run.pk}",
+                user=run.created_by,
+                patience=2.0,
+            )
+            break
+        except (
+            importing.Busy
+        ):  # by people, or by a worker that was killed at this, until it is swept away
+            if time.monotonic() > until:
+                raise
+            tell("waiting for another import into the project", 0, len(prompts))
+    queue.answers_arrived([prompt.pk for prompt in prompts])
     return {
         "project": project.pk,
         "answers": report["responses"],
-        "prompts": len(records),
+        "prompts": len(prompts),
         "refused": report["refused"][:20],
     }

@@ -12,7 +12,7 @@ from pathlib import Path
 from django.conf import settings
 
 from annotation.errors import Refused
-from annotation.models import Workspace
+from annotation.models import Project, Workspace
 from exports import withdrawal
 from exports.models import Snapshot
 from training.models import Run, RunInput
@@ -39,6 +39,8 @@ class Chosen:
     source: Run | None = None
     path: str = ""
     sha256: str = ""
+    project: Project | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,17 @@ class Checkpoint:
         return any((self.path / n).is_file() for n in ("adapter_config.json", "config.json"))
 
 
-Given = Snapshot | Run | Checkpoint | Path | str
+@dataclass(frozen=True)
+class Unanswered:
+    """A project's prompts that a model has not answered, at most `limit` of them, and the file that
+    they are to be written to."""
+
+    project: Project
+    path: Path
+    limit: int | None = None
+
+
+Given = Snapshot | Run | Checkpoint | Unanswered | Path | str
 
 
 def _within(path: Path, root: Path) -> bool:
@@ -245,8 +257,9 @@ def choose(
     for name, value in given.items():
         if name == "snapshot":
             chosen.append(_snapshot(recipe, value, workspace, operator))
-        elif name == "prompts":
-            chosen.append(Chosen(name, Kind.PROMPTS, path=str(value)))
+        elif isinstance(value, Unanswered):
+            row = Chosen(name, Kind.PROMPTS, path=str(value.path))
+            chosen.append(replace(row, project=value.project, limit=value.limit))
         elif isinstance(value, Run):
             chosen.append(_run(recipe, name, value, workspace))
         elif isinstance(value, Checkpoint):

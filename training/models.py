@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from annotation.models import User, Workspace
+from annotation.models import Project, User, Workspace
 from exports.models import Snapshot
 
 
@@ -79,7 +79,7 @@ class RunInput(models.Model):
         ADAPTER = "adapter"
         REWARD = "reward"
         SNAPSHOT = "snapshot"
-        PROMPTS = "prompts"  # a JSONL file of prompts to answer
+        PROMPTS = "prompts"  # a JSONL file of prompts to answer, written before it begins
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="inputs")
     name = models.CharField(max_length=20)  # "model", "init", "reward", "snapshot", "prompts"
@@ -88,6 +88,8 @@ class RunInput(models.Model):
         Snapshot, null=True, on_delete=models.PROTECT, related_name="run_inputs"
     )
     source = models.ForeignKey(Run, null=True, on_delete=models.PROTECT, related_name="used_by")
+    project = models.ForeignKey(Project, null=True, on_delete=models.SET_NULL, related_name="+")
+    limit = models.PositiveIntegerField(null=True)  # of the project's prompts
     path = models.CharField(max_length=500, blank=True)  # a local path or a Hub id
     sha256 = models.CharField(max_length=64, blank=True)
 

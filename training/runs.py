@@ -73,6 +73,8 @@ def create_run(
             source=row.source,
             path=row.path,
             sha256=row.sha256,
+            project=row.project,
+            limit=row.limit,
         )
         for row in plan.inputs
     )

@@ -63,15 +63,19 @@ class Watch:
         self.name = hosts.new_supervisor()
         self.asked: dict[str, float] = {}  # "stop", "term", "kill" -> when
         self.log_size = -1
+        self.is_mine = True  # as of our own last word
 
     def begin(self) -> None:
         """Claim a queued run and start its trainer."""
         if not moves.claim(self.run, self.name):
             return
         try:
+            answers.write_prompts(self.run, self.tell)
             preflights.keep(self.run)
             process = self.engine.submit(self.run)
         except (OSError, Refused, ValueError) as error:
+            if self.is_halted():
+                return
             endings.fail(self.run, reason=f"It could not be started: {error}")
             return
         self._runs(process)
@@ -83,6 +87,22 @@ class Watch:
         if mine and self.run.state == State.PREPARING:
             # Lost to a click on Cancel: then it is stopping, and the loop sees it.
             moves.move(self.run, State.RUNNING)
+
+    def tell(self, phase: str, done: int, total: int) -> None:
+        """How far our own part of the work is. Raises Refused where it is to end."""
+        self.is_mine = moves.beat(self.run, self.name, phase=phase, step=done, total=total)
+        if not self.is_mine or self.run.state == State.STOPPING or self.closing.is_set():
+            raise Refused("It was stopped.")
+
+    def is_halted(self) -> bool:
+        """Did our own part end because it was told to? Then all is said of the run."""
+        if self.is_mine and self.run.state == State.STOPPING:
+            endings.stopped(self.run)
+        elif self.is_mine and self.closing.is_set():
+            endings.interrupted(self.run, reason="Annotune was stopped.", crashed=False)
+        elif self.is_mine:
+            return False
+        return True
 
     def adopt(self) -> None:
         """Take over a run whose supervisor is gone. Its trainer is not started again."""
@@ -171,8 +191,10 @@ class Watch:
             moves.move(self.run, State.RUNNING)
         if self.run.recipe == "answer":
             try:
-                result["delivered"] = answers.deliver(self.run)
+                result["delivered"] = answers.deliver(self.run, self.tell)
             except (Refused, ValueError, OSError) as error:
+                if self.is_halted():
+                    return
                 reason = f"The answers were made but not taken in: {error}"
                 endings.fail(self.run, reason=reason, result=result)
                 return

@@ -5,12 +5,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from annotation import importing, queue
 from annotation.errors import Refused
-from annotation.models import Item, Prompt, Response, Stage
+from annotation.models import Import, Item, Prompt, Response, Stage
 from annotation.records import Answer, RankingIn, Record
-from training import answers, endings, supervisor
+from training import answers, endings, runs, supervisor
 from training.models import Run
 
 
@@ -23,7 +24,8 @@ def model(make_run, cast):
 
 
 def given(run: Run) -> list[dict]:
-    """What the model is given."""
+    """What the model is given, once a worker has written it."""
+    answers.write_prompts(run, lambda *_: None)
     lines = Path(run.inputs.get(name="prompts").path).read_text("utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
@@ -129,6 +131,93 @@ def test_keys_of_another_workspace_reach_nothing(cast, model, prompts, engine) -
 
 def test_answers_that_cannot_be_taken_in_fail_the_run(cast, model, prompts, engine) -> None:
     run = ask(cast, model)
+    assert given(run)
     Prompt.objects.update(retired="2026-01-01T00:00Z")
     run = work(run, engine("quick"))
     assert run.state == "failed" and "not taken in" in run.reason
+
+
+def test_the_request_writes_nothing(cast, model, prompts, home) -> None:
+    run = ask(cast, model, limit=2)
+    row = run.inputs.get(name="prompts")
+    assert not Path(row.path).exists() and (row.project, row.limit) == (cast.project, 2)
+    assert len(given(run)) == 2
+
+
+def test_a_worker_killed_while_it_writes_leaves_no_half(cast, model, prompts, monkeypatch) -> None:
+    monkeypatch.setattr(answers, "BATCH", 1)
+    run = ask(cast, model)
+    said: list[tuple] = []
+
+    def die(*words) -> None:
+        said.append(words)
+        if len(said) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        answers.write_prompts(run, die)
+    assert said == [("writing the prompts", 0, 3), ("writing the prompts", 1, 3)]
+    assert not Path(run.inputs.get(name="prompts").path).exists()
+    keys = [row["key"] for row in given(run)]
+    assert keys == [str(prompt.pk) for prompt in prompts]
+    Response.objects.create(prompt=prompts[0], origin="model", text="Meanwhile.",
+                            author_name=answers.author_of(model))  # fmt: skip
+    assert [row["key"] for row in given(run)] == keys, "a second attempt goes on with the same"
+
+
+def test_it_is_cancelled_while_it_writes(cast, model, prompts, engine, monkeypatch) -> None:
+    run = ask(cast, model)
+    write = answers.write_prompts
+
+    def cancelled(run, tell) -> None:
+        runs.cancel(Run.objects.get(pk=run.pk), by="Lee")
+        write(run, tell)
+
+    monkeypatch.setattr(answers, "write_prompts", cancelled)
+    quick = engine("quick")
+    run = work(run, quick)
+    assert run.state == "cancelled" and quick._children == {}
+    assert run.reason.startswith("Cancelled by Lee.")
+    assert not Path(run.inputs.get(name="prompts").path).exists()
+
+
+def test_it_is_cancelled_while_the_answers_come_in(
+    cast, model, prompts, engine, monkeypatch
+) -> None:
+    """None of them stays."""
+    monkeypatch.setattr(answers, "BATCH", 1)
+    run = ask(cast, model)
+    deliver = answers.deliver
+
+    def cancelled(run, tell) -> dict:
+        def told(phase: str, done: int, total: int) -> None:
+            if done == 2:
+                runs.cancel(Run.objects.get(pk=run.pk), by="Lee")
+            tell(phase, done, total)
+
+        return deliver(run, told)
+
+    monkeypatch.setattr(answers, "deliver", cancelled)
+    before = Response.objects.count()
+    run = work(run, engine("quick"))
+    assert run.state == "cancelled" and run.phase == "bringing the answers in"
+    assert Response.objects.count() == before
+
+
+def test_a_worker_killed_while_they_come_in_is_waited_out(cast, model, prompts, engine) -> None:
+    """Its import is in the way until it is swept away; then all come in, each once."""
+    run = work(ask(cast, model), engine("fail"))
+    run.artifact.mkdir(exist_ok=True)
+    lines = [json.dumps({"key": str(prompt.pk), "text": "Hello."}) for prompt in prompts]
+    (run.artifact / "answers.jsonl").write_text("\n".join(lines))
+    dead = Import.objects.create(project=cast.project, source="run", layout="records",
+                                 state="running", heartbeat=timezone.now())  # fmt: skip
+    said: list[str] = []
+
+    def tell(phase: str, done: int, total: int) -> None:
+        said.append(phase)
+        if phase.startswith("waiting"):
+            dead.delete()
+
+    assert answers.deliver(run, tell)["answers"] == 3
+    assert said == ["waiting for another import into the project", "bringing the answers in"]
