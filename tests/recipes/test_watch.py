@@ -201,11 +201,12 @@ class TestKeep:
         assert best.facts() is None
         layer = torch.nn.Linear(2, 2)
         was = layer.weight.detach().clone()
-        assert best.offer(dict(layer.named_parameters()), [0.5, -1.0], step=2)
+        facts = {"step": 2, "metric": "eval_accuracy", "value": 0.5}
+        assert best.offer(dict(layer.named_parameters()), [0.5, -1.0], **facts)
         torch.nn.init.zeros_(layer.weight)
         assert not best.offer(dict(layer.named_parameters()), [0.5, -1.0], step=4)
         assert best.facts()["step"] == 2
-        best.restore(dict(layer.named_parameters()))
+        assert best.leave(dict(layer.named_parameters()), 4) == facts
         assert torch.equal(layer.weight, was)
         assert best.offer(dict(layer.named_parameters()), [0.5, -0.9], step=6)
 

@@ -51,11 +51,21 @@ class Best:
         os.replace(part, self.file)
         return True
 
-    def restore(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Put what is kept into the weights of these names."""
+    def leave(self, weights: Mapping[str, torch.Tensor], step: int) -> dict[str, Any]:
+        """Put what is kept into the weights of these names, which are at `step`; where they come
+        from: {"step", "metric", "value"}, without a metric where nothing is kept."""
+        facts = self.facts()
+        if facts is None:
+            return {"step": step, "metric": "", "value": None}
         with safe_open(self.file, "pt") as kept:
             for name in kept.keys():  # noqa: SIM118 (it is no dict)
                 weights[name].data.copy_(kept.get_tensor(name))
+        return {name: facts[name] for name in ("step", "metric", "value")}
+
+
+def is_over(ranks: Sequence[Any], patience: int) -> bool:
+    """Whether the last `patience` looks were all no better than one before them; 0: never."""
+    return bool(patience and ranks) and len(ranks) - 1 - ranks.index(max(ranks)) >= patience
 
 
 class Keeper(TrainerCallback):
@@ -98,7 +108,7 @@ class Keeper(TrainerCallback):
         looks = [entry for entry in log if "eval_loss" in entry]
         ranks = [self.rank(look) for look in looks]
         patience = self.config.patience
-        if not patience or not ranks or len(ranks) - 1 - ranks.index(max(ranks)) < patience:
+        if not is_over(ranks, patience):
             return False
         best = looks[ranks.index(max(ranks))]
         self.ended = (
@@ -106,12 +116,3 @@ class Keeper(TrainerCallback):
             f"validation rows was better than that at step {best['step']}."
         )
         return True
-
-    def keep(self, model: torch.nn.Module, step: int) -> dict[str, Any]:
-        """Put the weights that are kept into the model, which is at `step`; where they come from:
-        {"step", "metric", "value"}, without a metric where they are just the last."""
-        facts = self.best.facts() if self.config.keep == "best" else None
-        if facts is None:
-            return {"step": step, "metric": "", "value": None}
-        self.best.restore(dict(model.named_parameters()))
-        return {name: facts[name] for name in ("step", "metric", "value")}

@@ -352,20 +352,12 @@ def train(run: RunDir, config: PPOConfig) -> dict[str, Any]:
     watch, best, first = Watch(run, config, state.step), Best(run), state.step
     clock = time.monotonic()
     while state.step < config.steps and not state.is_over(config.patience):
-        drawn = generator.get_state()
-        chosen = batch_at(len(rows), state.step, config.rollout_batch, run.seed)
+        step, drawn = state.step, generator.get_state()
+        chosen = batch_at(len(rows), step, config.rollout_batch, run.seed)
         prompts = prompts_of([rows[i] for i in chosen], encoder, config)
         try:
             experience, metrics = update(
-                actor,
-                prompts,
-                score,
-                optimizer,
-                config,
-                state.step,
-                state.kl_coef,
-                generator,
-                check,
+                actor, prompts, score, optimizer, config, step, state.kl_coef, generator, check
             )
         except Stopped:
             # Nothing has moved yet but the generator: the checkpoint is of the update's beginning.
@@ -373,10 +365,10 @@ def train(run: RunDir, config: PPOConfig) -> dict[str, Any]:
             save_checkpoint(run, actor, tokenizer, optimizer, generator, state)
             raise
         except Diverged as error:
-            run.event("alarm", state.step + 1, code="not_finite", text=str(error))
+            run.event("alarm", step + 1, code="not_finite", text=str(error))
             raise
         state.kl_coef = ppo_math.next_kl_coef(state.kl_coef, metrics["kl"], config.kl_target)
-        state.step = done = state.step + 1
+        state.step = done = step + 1
         if validation and (done % config.eval_steps == 0 or done == config.steps):
             look = evaluate(actor, validation, score, config)
             state.looks.append((done, look["objective"]))
@@ -403,10 +395,8 @@ def train(run: RunDir, config: PPOConfig) -> dict[str, Any]:
             raise ValueError(alarm)
 
     # Which weights are left: the best on the validation prompts, or the last.
-    kept = {"step": state.step, "metric": "", "value": None}
-    if config.keep == "best" and (facts := best.facts() or {}):
-        best.restore(actor.trainable())
-        kept = {name: facts[name] for name in kept}
+    kept = best.leave(actor.trainable(), state.step)
+    if kept["metric"]:
         text = f"Kept are the weights of update {kept['step']}, the best on the validation prompts "
         run.event("note", state.step, text=f"{text}(objective {kept['value']:.4g}).", code="kept")
     ended = state.why_over() if state.step < config.steps else ""

@@ -13,6 +13,7 @@ from peft import load_peft_weights, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 
 from training.recipes.artifacts import save_model
+from training.recipes.keeping import is_over
 from training.recipes.ppo_rollout import Actor
 from training.recipes.reporting import KEPT, step_of
 from training.recipes.run_dir import RunDir, write_json
@@ -27,9 +28,7 @@ class State:
     looks: list[tuple[int, float]] = field(default_factory=list)  # step and objective of each
 
     def is_over(self, patience: int) -> bool:
-        """Whether the last `patience` looks were all no better than one before them."""
-        values = [value for _, value in self.looks]
-        return bool(patience and values) and len(values) - 1 - values.index(max(values)) >= patience
+        return is_over([value for _, value in self.looks], patience)
 
     def why_over(self) -> str:
         step, value = max(self.looks, key=lambda look: look[1])

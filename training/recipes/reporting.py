@@ -211,7 +211,7 @@ def fit(trainer: Trainer, run: RunDir, config: Any, total: int) -> dict[str, Any
     if done < total and not keeper.ended:
         raise Stopped
     assert isinstance(trainer.model, torch.nn.Module)
-    kept = keeper.keep(trainer.model, done)
+    kept = keeper.best.leave(dict(trainer.model.named_parameters()), done)
     if keeper.ended:
         run.event("note", done, text=keeper.ended, code="ended")
     if kept["metric"]:
