@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from exports import formats
 from tests.recipes.conftest import (
@@ -44,12 +45,12 @@ PPO = {"rollout_batch": 2, "max_new_tokens": 3, "rule": "length", "rule_value": 
 def start(llama: Path, tmp_path: Path, make_run):
     """`start("sft")`: an opened run of two steps."""
 
-    def made(recipe: str) -> Any:
+    def made(recipe: str, **config: Any) -> Any:
         kind = str(RECIPES[recipe].dataset)
         rows, folder = ROWS[kind](4), tmp_path / kind
         write_snapshot(folder, kind, train=rows, validation=rows[:2], test=rows[2:])
         length = {"steps": 2} | PPO if recipe == "ppo" else {"max_steps": 2, "epochs": 2.0}
-        return make_run(recipe, {"model": llama, "snapshot": folder}, **SHORT | length)
+        return make_run(recipe, {"model": llama, "snapshot": folder}, **SHORT | length | config)
 
     return made
 
@@ -95,6 +96,35 @@ def test_it_reads_every_knob_and_trains_in_whole_numbers(recipe: str, start, mon
     assert perform(recipe, train, run) == 0, result_of(run)
     assert {knob.name for knob in fields(RECIPES[recipe].config)} - heard == set()
     assert trained == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("recipe", "adaptation"),
+    [
+        (recipe, adaptation)
+        for recipe in TRAINS
+        for knob in fields(RECIPES[recipe].config)
+        if knob.name == "adaptation"
+        for adaptation in knob.metadata["choices"]
+        if adaptation != "lora"  # above
+    ],
+)
+def test_every_adaptation_trains_and_leaves_what_loads(recipe, adaptation, start) -> None:
+    """Something moves, all that is left is a number, and it is measured as it was at the end."""
+    module, run = import_module(f"training.recipes.{recipe}"), start(recipe, adaptation=adaptation)
+    assert perform(recipe, module.train, run) == 0, result_of(run)
+    result = result_of(run)
+    file = "adapter_model" if adaptation == "qlora" else "model"
+    left = load_file(run.artifact / f"{file}.safetensors")
+    assert all(weight.isfinite().all() for weight in left.values())
+    if adaptation == "qlora":
+        assert any(weight.any() for name, weight in left.items() if "lora_B" in name)
+    else:
+        was = load_file(Path(run.input_path("model")) / "model.safetensors")
+        moved = [not torch.equal(left[name], was[name]) for name in left.keys() & was.keys()]
+        assert any(moved) and (adaptation == "half" or all(moved))
+    assert 0 < result["trainable_share"] <= 1 and result["steps"] == 2
+    assert result["artifact"]["kind"].endswith("adapter" if adaptation == "qlora" else "model")
 
 
 @pytest.mark.parametrize("recipe", TRAINS)
