@@ -12,6 +12,17 @@ from training.recipes.run_dir import RunDir
 LEAST_PROMPT = 8  # tokens of a prompt that an answer must leave room for
 
 
+def prompt_room(config: Any) -> int:
+    """Tokens of a prompt beside the longest answer. Raises ValueError where there are none."""
+    room: int = config.max_length - config.max_new_tokens
+    if room < LEAST_PROMPT:
+        raise ValueError(
+            f"max_length {config.max_length} leaves no room for a prompt beside an answer of "
+            f"{config.max_new_tokens} tokens (max_new_tokens)."
+        )
+    return room
+
+
 @dataclass
 class Asked:
     """The rows that a run reads. `kind`: how they are encoded; `room`: tokens of a prompt that is
@@ -44,14 +55,7 @@ class Asked:
             total = min(counts[config.split], config.eval_rows)
             given = islice(data.rows_of(snapshot, config.split), total)
             return cls(f"{config.split} rows", kind, snapshot, counts, total, limit, limit, given)
-        room = limit
-        if recipe == "ppo":
-            room = limit - config.max_new_tokens
-            if room < LEAST_PROMPT:
-                raise ValueError(
-                    f"max_length {limit} leaves no room for a prompt beside an answer of "
-                    f"{config.max_new_tokens} tokens (max_new_tokens)."
-                )
+        room = prompt_room(config) if recipe == "ppo" else limit
         given = data.rows_of(snapshot, "train")
         kind = "answers" if recipe == "dpo" else kind
         return cls("training rows", kind, snapshot, counts, counts["train"], limit, room, given)

@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from training.recipes import data, evaluation, loading, ppo_math
 from training.recipes.alarms import Watch
 from training.recipes.artifacts import check_weights, folder_sha256, save_artifact, start_of
+from training.recipes.asked import prompt_room
 from training.recipes.configs import PPOConfig, to_json
 from training.recipes.entry import main
 from training.recipes.heuristics import check_judged
@@ -48,7 +49,6 @@ from training.recipes.run_dir import RunDir, Stopped
 from training.recipes.tokenizer import load_tokenizer
 
 SAMPLE_EVERY = 5  # updates between answers shown while it trains
-LEAST_PROMPT = 8  # tokens of a prompt that an answer must leave room for
 REFERENCE = "reference"  # the frozen adapter's name beside peft's "default"
 
 
@@ -256,10 +256,9 @@ def evaluate(
 
 
 def prompts_of(
-    rows: Sequence[list[dict[str, Any]]], encoder: data.Encoder, config: PPOConfig
+    rows: Sequence[list[dict[str, Any]]], encoder: data.Encoder, room: int
 ) -> list[Prompt]:
-    """Messages to prompts; one that would leave no room for an answer loses its start."""
-    room = config.max_length - config.max_new_tokens
+    """Messages to prompts; one of more tokens than `room` loses its start."""
     return [Prompt(encoder.prompt(messages, room), messages) for messages in rows]
 
 
@@ -295,11 +294,7 @@ def train(run: RunDir, config: PPOConfig) -> dict[str, Any]:
     start, snapshot = start_of(run), run.input_path("snapshot")
     check_weights(start.base)
     data.check_snapshot(snapshot, "prompts")
-    if config.max_length - config.max_new_tokens < LEAST_PROMPT:
-        raise ValueError(
-            f"max_length {config.max_length} leaves no room for a prompt beside an answer of "
-            f"{config.max_new_tokens} tokens (max_new_tokens)."
-        )
+    room = prompt_room(config)
     loading.seed_everything(run.seed)
     tokenizer = load_tokenizer(start.base, run.spec.get("template"))
     encoder = data.Encoder(tokenizer, config.max_length)
@@ -324,9 +319,9 @@ def train(run: RunDir, config: PPOConfig) -> dict[str, Any]:
         raise ValueError("The snapshot has no training rows.")
     data.check_template(encoder, rows[:8])
     split, judged = judged_rows(run, config)
-    tests = prompts_of([row["prompt"] for row in judged], encoder, config)
+    tests = prompts_of([row["prompt"] for row in judged], encoder, room)
     held_out = islice(data.rows_of(snapshot, "validation"), config.eval_rows)
-    validation = prompts_of([row["prompt"] for row in held_out], encoder, config)
+    validation = prompts_of([row["prompt"] for row in held_out], encoder, room)
     if not validation:
         run.event("note", text="There are no validation rows: the last weights are kept.")
     asked = judged or [{"prompt": row} for row in rows[: evaluation.SAMPLES]]
@@ -354,7 +349,7 @@ def train(run: RunDir, config: PPOConfig) -> dict[str, Any]:
     while state.step < config.steps and not state.is_over(config.patience):
         step, drawn = state.step, generator.get_state()
         chosen = batch_at(len(rows), step, config.rollout_batch, run.seed)
-        prompts = prompts_of([rows[i] for i in chosen], encoder, config)
+        prompts = prompts_of([rows[i] for i in chosen], encoder, room)
         try:
             experience, metrics = update(
                 actor, prompts, score, optimizer, config, step, state.kl_coef, generator, check
