@@ -1,5 +1,6 @@
 """Runs are made, wait for one another, are cancelled, resumed, and brought back by the sweep."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from django.utils import timezone
 
 from annotation.errors import Refused
 from training import dispatch, endings, hosts, moves, runs
+from training.engine import stage
 from training.models import Run
 from training.recipes.configs import ConfigError
 from training.staging import staged, waited
@@ -198,6 +200,10 @@ def test_rlhf_is_three_runs_in_order(cast, base, freeze, sent) -> None:
     assert entries["init"].path == str(sft.artifact)
     assert waited(ppo, ppo.inputs.all()), "nobody has looked at it yet"
     assert not waited(sft, sft.inputs.all())
+    for made in (sft, reward):
+        made.artifact.mkdir(parents=True)
+    stage(ppo, ppo.directory, ppo.inputs.order_by("pk"))
+    assert json.loads((ppo.directory / "spec.json").read_text())["waited"] is True
 
 
 def test_all_three_or_none(cast, base, freeze, sent) -> None:
