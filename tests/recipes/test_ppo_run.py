@@ -212,7 +212,8 @@ def test_it_goes_on_from_an_sft_adapter_which_is_the_reference_too(tmp_path):
         "adapter_model.safetensors",
         "value_head.safetensors",
     ]
-    assert not (run.artifact / ppo.REFERENCE).exists()
+    for folder in (run.artifact, run.checkpoints / "step-2"):
+        assert not (folder / ppo.REFERENCE).exists(), "that would be a second model"
     old = load_file(tmp_path / "init" / "adapter_model.safetensors")
     new = load_file(run.artifact / "adapter_model.safetensors")
     assert old.keys() == new.keys()
