@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.timesince import timesince
 
@@ -47,7 +48,14 @@ def line(run: Run) -> dict[str, Any]:
         "left": span(run.seconds_left) if run.seconds_left is not None else "",
         "took": span(took.total_seconds()) if took else "",
         "headline": results.headline(run),
+        "ahead": ahead(run) if run.state == State.QUEUED else 0,
     }
+
+
+def ahead(run: Run) -> int:
+    """How many runs, of any workspace, come before a queued one."""
+    waiting = Q(state=State.QUEUED, pk__lt=run.pk)
+    return Run.objects.filter(waiting | Q(state__in=Run.ACTIVE)).count()
 
 
 def counted(run: Run) -> str:

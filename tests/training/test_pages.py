@@ -183,6 +183,14 @@ def test_a_waiting_run_says_for_whom(lee, make_run, freeze) -> None:
     assert f"run {first.pk}" in shown and "begins by itself" in shown
 
 
+def test_a_queued_run_says_how_many_come_before_it(lee, make_run) -> None:
+    make_run(state="running")
+    make_run()
+    last = make_run()
+    assert "2 runs are before it" in text(page(lee, last))
+    assert "2 before it" in text(lee.get(reverse("training:runs", args=["acme"])))
+
+
 def test_every_state_has_a_page(lee, make_run) -> None:
     for state in Run.State:
         run = make_run(state=state, reason="Because." if state in Run.ENDED else "")
