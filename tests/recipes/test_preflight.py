@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exports import formats
+from exports import chat, formats
 from tests.recipes.conftest import (
     SENTENCES,
     events_of,
@@ -137,6 +137,13 @@ class TestRefusals:
         monkeypatch.setattr(estimate, "free_disk_bytes", lambda folder: memory.MIB)
         found = ask("sft", {"model": llama, "snapshot": sft_snapshot})
         assert "MiB of disk" in found["refusals"][0]
+
+    def test_a_template_with_the_days_date_is_told(self, llama, sft_snapshot, ask) -> None:
+        inputs = {"model": llama, "snapshot": sft_snapshot}
+        text = "{{ 'Today: ' + strftime_now('%d %b %Y') }}" + chat.CHATML
+        found = ask("sft", inputs, template={"name": "model", "text": text})
+        assert found["ok"] and preflight.DATED in found["warnings"]
+        assert preflight.DATED not in ask("sft", inputs, max_length=32)["warnings"]
 
     def test_knobs_of_an_adapter_that_goes_on_are_told(self, llama, sft_snapshot, make_run) -> None:
         """By the preflight and by the run, where they were turned; a default was not asked for."""

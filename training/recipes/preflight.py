@@ -50,6 +50,11 @@ EXACT = 20_000  # rows that are read; of more, as many are drawn
 SAID = 200  # rows between two words about how far it is
 HASHED = 2 * 2**30  # bytes of a base model that is hashed here; a larger one waits for the run
 PLAIN = ("text", "labels")  # kinds without a conversation
+DATED = (
+    "The chat template writes the day's date into every conversation: a run that goes on tomorrow, "
+    "and evaluations and answers of later days, read another text than was trained. Where that "
+    "matters choose a named template."
+)
 
 
 def main() -> None:
@@ -100,6 +105,8 @@ def _examine(run: RunDir, found: Found) -> None:
     asked = Asked.of(recipe, run, config)
     template = _template(run, start) if recipe == "evaluate" else run.spec.get("template")
     tokenizer = load_tokenizer(start.base, template, chat=asked.kind not in PLAIN)
+    if "strftime_now" in (tokenizer.chat_template or "") and asked.kind not in PLAIN:
+        found.warnings.append(DATED)
     found.facts["rows"] = asked.counts
     if not asked.total:
         raise ValueError(f"There are no {asked.name}.")
