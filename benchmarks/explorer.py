@@ -2,15 +2,14 @@
 
 Makes a look by itself (no reading of prompts is measured), then times what a page does: counting
 every facet, finding a page of rows and reading them, in this process and as whole pages over HTTP
-with Django's test client. Prints JSON: p50 and p95 in ms, and SQLite's plans of the row reads."""
+with Django's test client. Prints JSON: p50 and p95 in ms."""
 
 import argparse
 import json
 import os
-import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,30 +61,19 @@ def make(folder: Path, rows: int) -> None:
     facets.append({"name": "day", "title": "day", "type": "day"})
     (folder / "look.json").write_bytes(orjson.dumps({"rows": rows, "facets": facets}))
     reasons = columns["reason"].indices.to_numpy()
-    with sqlite3.connect(folder / "rows.sqlite3") as database:
-        database.executescript(
-            "CREATE TABLE reasons(id INTEGER PRIMARY KEY, text TEXT);"
-            "CREATE TABLE rows(id INTEGER PRIMARY KEY, key BLOB, digest BLOB, split INTEGER, prompt"
-            " INTEGER, length INTEGER, other INTEGER, reason INTEGER, place INTEGER, size INTEGER,"
-            " told INTEGER);"
-        )
-        database.executemany("INSERT INTO reasons VALUES (?, ?)", enumerate(FACETS["reason"]))
-        database.executemany(
-            "INSERT INTO rows VALUES (?, ?, ?, 0, ?, 60, NULL, ?, ?, ?, ?)", _rows(folder, reasons)
-        )
-        database.execute("CREATE INDEX rows_digest ON rows(digest)")
-    database.close()
+    from exports.shelf import MARKS, NONE, TEXTS, Mark
 
-
-def _rows(folder: Path, reasons: Any) -> Iterator[tuple[Any, ...]]:
-    """The lines of the table, while the texts are written beside it."""
     place = 0
-    with (folder / "rows.texts").open("wb") as texts:
+    with (folder / MARKS).open("wb") as marks, (folder / TEXTS).open("wb") as texts:
         for number, reason in enumerate(reasons.tolist(), 1):
             row, told = _texts(number)
             texts.write(row + told)
-            digest = (number // 3).to_bytes(16, "big")
-            yield number, digest, digest, number, reason, place, len(row), len(told)
+            sizes = {"place": place, "size": len(row), "told": len(told), "length": 60}
+            numbers = {"prompt": number, "twin": max(number // 3 * 3, 1), "reason": reason}
+            rest = {"key": b"", "digest": b"", "other": NONE}
+            marks.write(
+                Mark(number, split=0, project=0, source=0, **rest, **sizes, **numbers).packed()
+            )
             place += len(row) + len(told)
 
 
@@ -181,20 +169,6 @@ def over_http(folder: Path, times: int) -> dict[str, Any]:
     return {**told(found), "p95_ms_by_page": pages}
 
 
-def plans(folder: Path) -> dict[str, list[str]]:
-    from exports import explorer
-
-    asked = {
-        "a page of rows": (explorer.READ.format(marks=",".join("?" * 25)), [*range(1, 26)]),
-        "the kept twin": (explorer.KEPT_TWIN, [1]),
-    }
-    with sqlite3.connect(folder / "rows.sqlite3") as database:
-        return {
-            name: [row[3] for row in database.execute(f"EXPLAIN QUERY PLAN {query}", values)]
-            for name, (query, values) in asked.items()
-        }
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
@@ -223,7 +197,6 @@ def main() -> None:
             "made_in_s": round(time.perf_counter() - began, 1),
             "in_process": in_process(folder, given.times),
             "over_http": over_http(folder, given.times),
-            "plans": plans(folder),
         }
     print(json.dumps(report, indent=1))
 

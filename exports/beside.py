@@ -53,19 +53,19 @@ def apply(selection: Selection, shelf: Shelf, beat: Beat) -> dict[int, int]:
 
 
 def _per_prompt(most: int, shelf: Shelf) -> None:
-    gone = balance.per_prompt(_pairs(shelf, "prompt"), most)
+    gone = balance.per_prompt(shelf.kept("id", "prompt").tolist(), most)
     shelf.drop(sorted(gone), f"more than {most} rows of the prompt")
 
 
 def _lengths(most: int, shelf: Shelf) -> None:
-    rows = shelf.kept()
-    pairs = rows[rows["other"] >= 0][["id", "length", "other"]].tolist()
+    rows = shelf.kept("id", "length", "other")
+    pairs = rows[rows["other"] >= 0].tolist()
     gone = balance.lengths(pairs, most / 100)
     shelf.drop(sorted(gone), f"the longer answer wins in more than {most} %")
 
 
 def _dominance(most: int, shelf: Shelf) -> None:
-    ids = shelf.kept()["id"]
+    ids = shelf.kept("id")["id"]
     named = [(pk, tuple(line.provenance["annotators"])) for pk, line in _read(shelf, ids)]
     gone = balance.dominance(named, most / 100)
     shelf.drop(sorted(gone), f"more than {most} % by one annotator")
@@ -73,13 +73,10 @@ def _dominance(most: int, shelf: Shelf) -> None:
 
 def _mix(weights: dict[str, float], shelf: Shelf) -> None:
     names = shelf.projects()
-    gone = balance.mix(((pk, names[at]) for pk, at in _pairs(shelf, "project")), weights)
+    gone = balance.mix(
+        ((pk, names[at]) for pk, at in shelf.kept("id", "project").tolist()), weights
+    )
     shelf.drop(sorted(gone), "more than the project's share of the mix")
-
-
-def _pairs(shelf: Shelf, column: str) -> list[tuple[int, int]]:
-    rows = shelf.kept()
-    return list(zip(rows["id"].tolist(), rows[column].tolist(), strict=True))
 
 
 def _read(shelf: Shelf, ids: Any) -> Iterator[tuple[int, Shelved]]:
@@ -87,7 +84,7 @@ def _read(shelf: Shelf, ids: Any) -> Iterator[tuple[int, Shelved]]:
 
 
 def _near(selection: Selection, shelf: Shelf, beat: Beat) -> dict[int, int]:
-    ids = shelf.kept()["id"]
+    ids = shelf.kept("id")["id"]
     near = Near(selection.near / 100)
     for start in range(0, len(ids), BATCH):
         batch = ids[start : start + BATCH]
@@ -116,14 +113,13 @@ def _leaks(selection: Selection, shelf: Shelf, beat: Beat) -> None:
 
 def _apart(guarded: int, others: tuple[int, ...], alike: int, shelf: Shelf, beat: Beat) -> None:
     """Drop of the other splits what is nearly equal (per cent) to a row of the guarded one."""
-    rows = shelf.kept()
-    held, asked = rows["id"][rows["split"] == guarded], rows["id"][np.isin(rows["split"], others)]
+    held = shelf.ids(SPLITS[guarded])
+    asked = np.sort(np.concatenate([shelf.ids(SPLITS[split]) for split in others]))
     if not len(held):
         return
     leaks = Leaks(alike / 100)
     leaks.guard(map(question, shelf.contents(held)))
     gone: list[int] = []
-    asked = np.sort(asked)
     for start in range(0, len(asked), BATCH):
         batch = asked[start : start + BATCH]
         hits = leaks.find(list(map(question, shelf.contents(batch))))

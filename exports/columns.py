@@ -30,13 +30,14 @@ def day_of(name: str) -> Left:
 
 class Ranged:
     """Columns of the rows whose `id_of` lies in a range, asked for one range after another. The
-    ORM puts the question into SQL once: for a thousand rows that costs as much as the answer.
+    ORM puts the question into SQL once: for a thousand rows that costs as much as the answer. Of
+    more than `most` rows the first are told.
 
     Values come as the database has them, so ask for text, numbers and nulls only: SQLite's truth
     values are 0 and 1."""
 
-    def __init__(self, rows: "QuerySet[Any, Any]", id_of: str) -> None:
-        asked = rows.filter(**{f"{id_of}__gte": _FIRST, f"{id_of}__lte": _LAST})
+    def __init__(self, rows: "QuerySet[Any, Any]", id_of: str, most: int | None = None) -> None:
+        asked = rows.filter(**{f"{id_of}__gte": _FIRST, f"{id_of}__lte": _LAST})[:most]
         self._connection = connections[asked.db]
         try:
             self._sql, self._params = asked.query.sql_with_params()

@@ -1,13 +1,11 @@
 """Looking through what a dataset's rules give: filters and counts over the columns of a look.
 
-A look (looks.py writes it) is a directory: the facets as memory-mapped columns, the texts in a
-SQLite file by row number. A count is one pass of numpy over a column, so a million rows take
+A look (looks.py writes it) is a directory: the facets as memory-mapped columns, the texts in
+files by row number. A count is one pass of numpy over a column, so a million rows take
 milliseconds a facet; only the rows of one page are read as text. A look never changes."""
 
-import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +19,7 @@ import pyarrow as pa
 
 from exports import bars
 from exports.filters import LIMIT, Filters
-from exports.shelf import Texts, texts_of
+from exports.shelf import NONE, Rows
 
 SIZE = 25  # rows a page
 GROUPS = 10  # groups a page
@@ -32,12 +30,6 @@ MISSING = -LIMIT - 1  # where a number is not known
 
 Codes = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
-READ = """SELECT rows.id, split, prompt, length, other, coalesce(reasons.text, ''), place, size,
-told FROM rows LEFT JOIN reasons ON reasons.id = rows.reason
-WHERE rows.id IN ({marks}) ORDER BY rows.id"""
-KEPT_TWIN = (
-    "SELECT id FROM rows WHERE digest = (SELECT digest FROM rows WHERE id = ?) AND reason = 0"
-)
 
 
 class NoLook(Exception):
@@ -248,38 +240,38 @@ class Look:
         return found
 
     def read(self, ids: Iterable[int]) -> dict[int, LookRow]:
-        """The rows by id. Raises NoLook where the file is gone."""
-        wanted = list(ids)
-        with closing(self._database()) as database, closing(self._texts()) as texts:
-            rows = database.execute(READ.format(marks=",".join("?" * len(wanted))), wanted)
-            return {
-                pk: LookRow(
-                    pk, split, prompt, length, other, reason,
-                    _loaded(texts.read(place, size)), _loaded(texts.read(place + size, told)),
-                )
-                for pk, split, prompt, length, other, reason, place, size, told in rows
-            }  # fmt: skip
+        """The rows by id, those that are there. Raises NoLook where the files are gone."""
+        with self._rows() as rows:
+            return {pk: self._row(rows, pk) for pk in sorted(ids) if 0 < pk <= self.rows}
+
+    def _row(self, rows: Rows, pk: int) -> LookRow:
+        mark = rows.mark(pk)
+        line = rows.line(mark)
+        codes, reasons = self.terms("reason")
+        return LookRow(
+            pk,
+            mark.split,
+            mark.prompt,
+            mark.length,
+            None if mark.other == NONE else mark.other,
+            reasons[codes[pk - 1]],
+            orjson.loads(line.row) if line.row else None,
+            orjson.loads(line.provenance),
+        )
 
     def kept_twin(self, pk: int) -> int | None:
         """The kept row that says exactly the same as this one."""
-        with closing(self._database()) as database:
-            found = database.execute(KEPT_TWIN, [pk]).fetchone()
-        return found[0] if found else None
+        with self._rows() as rows:
+            twin = rows.mark(pk).twin
+        return twin if twin and self.kept[twin - 1] else None
 
     def _coded(self, facet: Facet) -> tuple[Codes, list[Any]]:
         return self.terms(facet.name) if facet.type == "terms" else self.bins(facet.name)
 
-    def _texts(self) -> Texts:
+    def _rows(self) -> Rows:
         try:
-            return Texts(texts_of(self.folder / "rows.sqlite3"), "rb")
+            return Rows(self.folder)
         except OSError as error:
-            raise NoLook(str(error)) from error
-
-    def _database(self) -> sqlite3.Connection:
-        path = self.folder / "rows.sqlite3"
-        try:
-            return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-        except sqlite3.OperationalError as error:
             raise NoLook(str(error)) from error
 
 
@@ -312,7 +304,3 @@ def _any_of(codes: Codes, values: list[str], wanted: Iterable[str]) -> Mask:
     table = np.array([value in wanted for value in values] or [False], dtype=np.bool_)
     found: Mask = table[codes]
     return found
-
-
-def _loaded(blob: bytes) -> Any:
-    return orjson.loads(blob) if blob else None

@@ -42,5 +42,5 @@ def gather(
         "counts": shelf.counts(),
         "prompts": shelf.prompts(),
         "dropped": shelf.reasons(),
-        **describe(shelf.kept()["length"], shelf.kept()["other"]),
+        **describe(shelf.column("length"), shelf.column("other")),
     }

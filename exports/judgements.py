@@ -7,7 +7,7 @@ from annotation.models import Import, Project, Ranking, Submission
 from exports.columns import Ranged, as_text, day_of, key_of
 from exports.ranges import HANDED_IN, Range
 from exports.rules import Selection
-from exports.work import Ranked, Rated, outside
+from exports.work import Ranked, Rated, leaves_work_out, outside
 
 NOT_IMPORTED = "imported comparisons are not selected"
 
@@ -38,6 +38,7 @@ def ranking_rows(project: Project, selection: Selection) -> Ranged:
 def rankings(at: Range, rows: Ranged) -> None:
     """The rankings in scope; of a decided item the chosen one, or the lead's own order."""
     selection, decided = at.selection, at.decided
+    choosy = leaves_work_out(selection)
     for (
         item, prompt, stage, apart, order, strength, all_bad, submission, user, rater, origin,
         number, review, day,
@@ -45,7 +46,7 @@ def rankings(at: Range, rows: Ranged) -> None:
         if item in decided and decided[item].submission_id != submission:
             continue
         annotator, imported = key_of(user, rater), origin == "import"
-        out = outside(selection, annotator, day or "", review, own=not imported)
+        out = outside(selection, annotator, day or "", review, not imported) if choosy else ""
         if imported and not selection.include_imported:
             out = NOT_IMPORTED
         at.rankings[prompt].append(

@@ -97,12 +97,18 @@ class _Index:
     """The samples of the guarded prompts, sorted, behind a table of bits that answers most."""
 
     def __init__(self, hashes: list[Hashes], owners: list[NDArray[np.int32]]) -> None:
+        """Takes all out of the lists, so that the samples are not in memory twice."""
         together = np.concatenate(hashes)
+        hashes.clear()
         order = np.argsort(together, kind="stable")
         self.hashes: Hashes = together[order]
-        self.owners: NDArray[np.int32] = np.concatenate(owners)[order]
+        del together
+        whose = np.concatenate(owners)
+        owners.clear()
+        self.owners: NDArray[np.int32] = whose[order]
+        del whose, order
         # 16 places for each, so that of the unknown ones about 6 in 100 are looked up in vain.
-        bits = min(max((16 * together.size).bit_length(), 16), 30)
+        bits = min(max((16 * self.hashes.size).bit_length(), 16), 30)
         self._shift = _HASH - np.uint64(bits)
         self._table = np.zeros(1 << (bits - 3), np.uint8)
         places = self.hashes >> self._shift

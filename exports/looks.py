@@ -1,6 +1,6 @@
 """A look: what a dataset's rules make of the data today, row by row, in files that its pages read.
 
-A directory of LOOK_ROOT: `rows.sqlite3` and `rows.texts` (the shelf), `facets.arrow` (a column a
+A directory of LOOK_ROOT: `rows.marks` and `rows.texts` (the shelf), `facets.arrow` (a column a
 facet, a line a row in order of arrival, uncompressed: pages map it into memory; a list a row where
 rows are of several people or stages, [null] of nobody) and `look.json`. The only writer of these
 directories; previews.py says which of them a dataset shows."""
@@ -156,15 +156,14 @@ class Facets:
 
     def finish(self, shelf: Shelf, groups: dict[int, int]) -> None:
         """Write `facets.arrow` and `look.json`. `groups`: {a near-duplicate: the row that stays}"""
-        shelf.find_twins()
-        reasons, splits, words = shelf.verdicts()
+        reasons, splits = (shelf.column(name, every=True) for name in ("reason", "split"))
         self.languages = self._count_languages(reasons == 0)
         group = np.full(self._rows, NONE, np.int32)
         for gone, stays in groups.items():
             group[gone - 1] = group[stays - 1] = stays
         columns: dict[str, pa.Array] = {
             "reason": pa.DictionaryArray.from_arrays(
-                pa.array(reasons, pa.int32()), pa.array(words, pa.string())
+                pa.array(reasons, pa.int32()), pa.array(shelf.words(), pa.string())
             ),
             "split": pa.DictionaryArray.from_arrays(
                 pa.array(splits, pa.int32(), mask=splits == NONE), pa.array(SPLITS, pa.string())

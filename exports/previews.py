@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import shutil
-import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from exports.gathering import gather
 from exports.looks import Facets
 from exports.models import Dataset, Preview
 from exports.selection import Selection, SelectionError, data_version, read
-from exports.shelf import Shelf
+from exports.shelf import MARKS, TEXTS, Shelf
 from exports.splits import SPLITS
 
 log = logging.getLogger("exports.previews")
@@ -72,7 +71,7 @@ def compute(pk: int) -> None:
         home.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=".", dir=home))
         try:
-            with Shelf(work / "rows.sqlite3") as shelf, settled():
+            with Shelf(work) as shelf, settled():
                 facets = Facets(dataset, work)
                 heart = _heart(mine)
                 result = gather(dataset, selection, shelf, heart, facets)
@@ -100,7 +99,7 @@ def compute(pk: int) -> None:
         else:
             log.warning("preview failed", extra={"dataset": pk}, exc_info=error)
             reason = f"It broke off ({type(error).__name__}: {error}); the log has more."
-            if isinstance(error, OSError | sqlite3.Error):  # the shelf's own: a full disk
+            if isinstance(error, OSError):  # the shelf's own: a full disk
                 reason = f"The files could not be written: {error}."
         # The rules that failed are kept, so that they are not tried again at every look.
         result = {"selection": dataset.selection}
@@ -110,8 +109,8 @@ def compute(pk: int) -> None:
 def is_there(preview: Preview) -> bool:
     """Whether the files of its look are where they were written: they may be deleted at any time,
     and are made anew."""
-    # Without texts it is a look of an older version, which kept them in its table.
-    files = ("look.json", "rows.texts")
+    # Without marks it is a look of an older version, which kept them in a table.
+    files = ("look.json", MARKS, TEXTS)
     return bool(preview.look) and all((Path(preview.look) / name).is_file() for name in files)
 
 

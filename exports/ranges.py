@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from annotation.models import Adjudication, Project, Submission
+from exports.columns import Ranged
 from exports.rules import Selection
 from exports.work import Answer, Ranked, Rated
 
@@ -29,15 +30,17 @@ class Range:
     def has_stage(self, stage: int | None) -> bool:
         return stage is None or self.selection.stages is None or stage in self.selection.stages
 
-    def decide(self) -> None:
+    def decide(self, rows: Ranged) -> None:
         """{item: the lead's decision in force}: of what was made of the item, it alone counts."""
-        rows = Adjudication.objects.filter(
-            item__prompt_id__gte=self.first,
-            item__prompt_id__lte=self.last,
-            item__prompt__project=self.project,
-            withdrawn__isnull=True,
-        )
-        self.decided = {row.item_id: row for row in rows.select_related("item")}
+        if ids := [pk for (pk,) in rows.between(self.first, self.last)]:
+            found = Adjudication.objects.filter(pk__in=ids).select_related("item")
+            self.decided = {row.item_id: row for row in found}
+
+
+def decisions(project: Project) -> Ranged:
+    """The leads' decisions in force, by their ids: there are few."""
+    rows = Adjudication.objects.filter(item__prompt__project=project, withdrawn__isnull=True)
+    return Ranged(rows.values_list("id"), "item__prompt_id")
 
 
 def load(text: str | None) -> Any:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import orjson
 
 from annotation.models import Project, Prompt, Response
-from exports import judgements
+from exports import judgements, ranges
 from exports.columns import Ranged, as_text, day_of, key_of
 from exports.ranges import HANDED_IN, Range, load
 from exports.rules import Selection
-from exports.work import Answer, Work, outside
+from exports.work import Answer, Work, leaves_work_out, outside
 
-CHUNK = 2_000  # prompts
+CHUNK = 1_000  # prompts: more of them leave the processor's cache before they are rows
+NEVER = 2**62  # an id after all others
 
 
 def works(project: Project, selection: Selection, wanted: "Wanted") -> Iterator[list[Work]]:
@@ -26,16 +27,18 @@ def works(project: Project, selection: Selection, wanted: "Wanted") -> Iterator[
             as_text("tools"), as_text("metadata"), as_text("retired"), "batch_id",
         ),
         "id",
+        CHUNK,
     )  # fmt: skip
+    decisions = ranges.decisions(project)
     answers = _answer_rows(project)
     rankings = judgements.ranking_rows(project, selection)
     ratings = judgements.rating_rows(project, selection)
     last = 0
-    while ids := list(live.filter(id__gt=last).values_list("id", flat=True)[:CHUNK]):
-        last = ids[-1]
-        at = Range(project, ids[0], last, selection)
+    while prompts := list(columns.between(last + 1, NEVER)):
+        first, last = prompts[0][0], prompts[-1][0]
+        at = Range(project, first, last, selection)
         if wanted.answers:
-            at.decide()
+            at.decide(decisions)
             _answers(at, answers)
         if wanted.rankings:
             judgements.rankings(at, rankings)
@@ -62,7 +65,7 @@ def works(project: Project, selection: Selection, wanted: "Wanted") -> Iterator[
             for (
                 pk, external_id, messages, root_key, system, context, tools, metadata, retired,
                 batch,
-            ) in columns.between(ids[0], last)
+            ) in prompts
         ]  # fmt: skip
 
 
@@ -105,6 +108,7 @@ def _answers(at: Range, rows: Ranged) -> None:
     stage, those that came without a submission. A lead's own text belongs to the stage of the item
     that it decides."""
     selection, decided = at.selection, at.decided
+    choosy = leaves_work_out(selection)
     own = {row.response_id: row.item.stage_id for row in decided.values() if row.response_id}
     for (
         prompt, pk, text, origin, corrects, author, metadata, day, batch, submission, state, stage,
@@ -128,7 +132,9 @@ def _answers(at: Range, rows: Ranged) -> None:
                 system,
                 context,
                 decision is not None and decision.submission_id != submission,
-                outside(selection, annotator, day, review, submission is not None),
+                outside(selection, annotator, day, review, submission is not None)
+                if choosy
+                else "",
                 (submission is None or state == HANDED_IN) and at.has_stage(stage),
                 load(metadata) or {},
                 stage,

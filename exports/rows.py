@@ -220,7 +220,7 @@ def _pair(
         answers=[chosen, rejected],
         rankings=rankings,
     )
-    if not found.reason and normalise(chosen.text) == normalise(rejected.text):
+    if not found.reason and _say_the_same(chosen.text, rejected.text):
         found.reason = "both answers are the same"
     if not found.reason:
         found.reason = unfit_text(selection, chosen.text) or unfit_text(selection, rejected.text)
@@ -229,6 +229,13 @@ def _pair(
         found.row = formats.preference(prompt, chosen.text, rejected.text, margin)
         place(found, selection, salt, correction)
     return found
+
+
+def _say_the_same(one: str, other: str) -> bool:
+    """Normalised. Most often the first words tell."""
+    if one.isascii() and other.isascii() and one.split(None, 2)[:2] != other.split(None, 2)[:2]:
+        return False
+    return normalise(one) == normalise(other)
 
 
 def _prompts(work: Work, selection: Selection, salt: str, known: Known) -> Iterator[Candidate]:

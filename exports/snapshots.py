@@ -4,7 +4,6 @@ import hmac
 import json
 import logging
 import shutil
-import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
@@ -100,7 +99,7 @@ def freeze(snapshot: Snapshot, out: Path | None = None) -> Snapshot:
     except Exception as error:  # a worker outlives whatever a freeze dies of
         if isinstance(error, (Refused, SelectionError)):
             reason = str(error)
-        elif isinstance(error, OSError | sqlite3.Error):  # the shelf's own: a full disk
+        elif isinstance(error, OSError):  # the shelf's own: a full disk
             reason = f"The files could not be written: {error}."
         else:
             reason = f"It broke off ({type(error).__name__}: {error}); the log has more."
@@ -133,9 +132,10 @@ def _freeze(snapshot: Snapshot, target: Path, mine: "QuerySet[Snapshot]") -> dic
     try:
         directory = work / "snapshot"
         directory.mkdir()
-        with Shelf(work / "rows.sqlite3") as shelf:
+        with Shelf(work) as shelf:
             found = gather(dataset_then, selection, shelf, lambda done: beat(done * 7 // 10))
-            pyarrow.default_memory_pool().release_unused()  # what sorting took, by malloc_trim
+            settle = pyarrow.default_memory_pool().release_unused  # by malloc_trim
+            settle()  # what sorting took
             counts, dropped = found.pop("counts"), found.pop("dropped")
             _refuse_empty(counts, dropped)
             schema = formats.schema(dataset.kind, margin=selection.margin != "none")
@@ -148,6 +148,7 @@ def _freeze(snapshot: Snapshot, target: Path, mine: "QuerySet[Snapshot]") -> dic
                 lambda rows: beat(70 + 29 * rows // total),
             )
             found |= origins.describe(shelf.sources(), people)
+            settle()  # what writing took
         sha256, hashes = files.hash_data(directory)
         found["labels"] = origins.labels(directory)
         found |= told.describe(dataset, snapshot.selection)

@@ -161,7 +161,7 @@ def derive(snapshot: Snapshot, beat: Beat = lambda *_: None) -> Derived:
         directory.mkdir()
         try:
             selection = read(then)
-            with Shelf(Path(folder) / "rows.sqlite3") as shelf:
+            with Shelf(Path(folder)) as shelf:
                 gather(
                     then, selection, shelf, lambda share: beat("making it anew", share * 9 // 10)
                 )

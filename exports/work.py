@@ -141,6 +141,17 @@ def outside(selection: Selection, annotator: str, day: str, review: str, own: bo
     return ""
 
 
+def leaves_work_out(selection: Selection) -> bool:
+    """Could `outside` say anything at all? It is asked of millions of answers."""
+    return bool(
+        selection.annotators
+        or selection.without_annotators
+        or selection.since
+        or selection.until
+        or selection.review != "any"
+    )
+
+
 def class_of(answer: Answer) -> str:
     """Its class in short words: "written here"."""
     return ANSWER_CLASSES[answer.kind].split(" (")[0]

@@ -1,6 +1,5 @@
 """A small look written by hand, in the files that exports/looks.py leaves."""
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +7,18 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
+from exports.shelf import MARKS, NONE, TEXTS, Mark
+
 NUMBERS = ("length", "other", "agreement", "prompt_length", "group")
 
 
 def write_look(folder: Path, rows: list[dict[str, Any]]) -> Path:
     """`rows`: facets by name (lists for those with several values), and besides "texts" (question,
-    answer), "digest", "prompt", "responses" and "annotators" where they matter. A row without texts
+    answer), "twin", "prompt", "responses" and "annotators" where they matter. A row without texts
     was never made."""
     folder.mkdir(parents=True)
     names = {name for row in rows for name in row} - {
-        "texts", "digest", "prompt", "responses", "annotators"
+        "texts", "twin", "prompt", "responses", "annotators"
     }  # fmt: skip
     names |= {"reason"}
     columns, facets = {}, []
@@ -42,31 +43,28 @@ def write_look(folder: Path, rows: list[dict[str, Any]]) -> Path:
     with file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
     (folder / "look.json").write_bytes(orjson.dumps({"rows": len(rows), "facets": facets}))
-    reasons = [""]
-    with sqlite3.connect(folder / "rows.sqlite3") as database:
-        database.executescript(
-            "CREATE TABLE reasons(id INTEGER PRIMARY KEY, text TEXT);"
-            "CREATE TABLE rows(id INTEGER PRIMARY KEY, key BLOB, digest BLOB, split INTEGER, prompt"
-            " INTEGER, length INTEGER, other INTEGER, reason INTEGER, place INTEGER, size INTEGER,"
-            " told INTEGER);"
-        )
-        texts = b""
-        for number, row in enumerate(rows, 1):
-            reason = row.get("reason", "")
-            if reason not in reasons:
-                reasons.append(reason)
-            database.execute(
-                "INSERT INTO rows VALUES (?, NULL, ?, ?, ?, ?, NULL, ?, ?, ?, ?)",
-                (
-                    number, row.get("digest"), 0, row.get("prompt", 0), row.get("length") or 0,
-                    reasons.index(reason), len(texts), len(_row(row)),
-                    len(_provenance(number, row)),
-                ),
-            )  # fmt: skip
-            texts += _row(row) + _provenance(number, row)
-        (folder / "rows.texts").write_bytes(texts)
-        database.executemany("INSERT INTO reasons VALUES (?, ?)", enumerate(reasons))
-    database.close()
+    marks, texts = b"", b""
+    for number, row in enumerate(rows, 1):
+        row_text, provenance = _row(row), _provenance(number, row)
+        marks += Mark(
+            number,
+            key=b"",
+            digest=b"",
+            prompt=row.get("prompt", 0),
+            place=len(texts),
+            size=len(row_text),
+            told=len(provenance),
+            length=row.get("length") or 0,
+            other=NONE,
+            split=0,
+            project=0,
+            source=0,
+            twin=row.get("twin", 0),
+            reason=1 if row.get("reason") else 0,
+        ).packed()
+        texts += row_text + provenance
+    (folder / MARKS).write_bytes(marks)
+    (folder / TEXTS).write_bytes(texts)
     return folder
 
 

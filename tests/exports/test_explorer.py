@@ -175,13 +175,15 @@ def test_groups_of_near_duplicates_have_the_kept_row_first(tmp_path) -> None:
 
 def test_the_kept_row_of_an_exact_duplicate(tmp_path) -> None:
     rows = [
-        {"texts": ("a", "b"), "digest": b"1", "reason": "exact duplicate of another row"},
-        {"texts": ("x", "y"), "digest": b"2"},
-        {"texts": ("a", "b"), "digest": b"1"},
+        {"texts": ("a", "b"), "twin": 3, "reason": "exact duplicate of another row"},
+        {"texts": ("x", "y"), "reason": "more than 1 rows of the prompt"},
+        {"texts": ("a", "b")},
         {"reason": "a tie"},
+        {"texts": ("x", "y"), "twin": 2, "reason": "exact duplicate of another row"},
     ]
     look = Look(write_look(tmp_path / "look", rows))
-    assert look.kept_twin(1) == 3 and look.kept_twin(4) is None
+    assert look.kept_twin(1) == 3 and look.kept_twin(3) is None and look.kept_twin(4) is None
+    assert look.kept_twin(5) is None, "the row that stayed was left out later"
 
 
 def test_a_look_without_rows(tmp_path) -> None:
@@ -223,6 +225,6 @@ def test_no_look(tmp_path) -> None:
         with pytest.raises(NoLook):
             explorer.open_look(folder)
     look = Look(write_look(tmp_path / "look", some(3)))
-    (look.folder / "rows.sqlite3").unlink()
+    (look.folder / "rows.marks").unlink()
     with pytest.raises(NoLook):
         look.read([1])

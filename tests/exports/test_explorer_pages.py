@@ -35,11 +35,11 @@ def rows(desk, cast):
     return [
         {"texts": ("What is up?", "Much is up"), "language": "en", "length": 10,
          "annotators": [ana], "annotator": ana,
-         "metadata.topic": "a & b", "digest": b"1", "group": 1, "day": 20_000},
+         "metadata.topic": "a & b", "group": 1, "day": 20_000},
         {"texts": ("Was ist los?", "<b>Viel</b>"), "language": "de", "length": 11, "day": 20_030},
         {"texts": ("What is up?", "Much was up"), "language": "en", "length": 12, "group": 1,
          "reason": "near-duplicate of another row (80 %)"},
-        {"texts": ("What is up?", "Much is up"), "language": "en", "digest": b"1",
+        {"texts": ("What is up?", "Much is up"), "language": "en", "twin": 1,
          "reason": "exact duplicate of another row"},
         {"prompt": asked.pk, "responses": [answer.pk], "reason": "a tie", "language": "en"},
     ]  # fmt: skip

@@ -31,7 +31,8 @@ def give(cast, tmp_path):
         dataset = datasets.create(
             workspace=cast.acme, name=f"D{number}", kind=kind, values=values, user=None
         )
-        with Shelf(tmp_path / f"{number}.sqlite3") as shelf:
+        (folder := tmp_path / str(number)).mkdir()
+        with Shelf(folder) as shelf:
             found = gather(dataset, read(dataset), shelf, lambda share: None)
             rows = [line.row for name in SPLITS for line in shelf.read(shelf.ids(name))]
         assert len(rows) == sum(found["counts"].values())
@@ -382,7 +383,8 @@ def test_the_order_of_arrival_does_not_matter(give, desk, cast, tmp_path) -> Non
     found = [one for chunk in select(dataset) for one in chunk.found]
     orders = []
     for order in (found, found[::-1], found[7:] + found[:7]):
-        with Shelf(tmp_path / f"o{len(orders)}.sqlite3") as shelf:
+        (folder := tmp_path / str(len(orders))).mkdir()
+        with Shelf(folder) as shelf:
             shelf.put(order)
             beside.apply(read(dataset), shelf, lambda share: None)
             lines = [line for name in SPLITS for line in shelf.read(shelf.ids(name))]
@@ -414,6 +416,6 @@ def test_a_worker_says_that_it_lives_while_it_reads_what_rules_go_by(
     assert beats
     beats.clear()
     monkeypatch.setattr("exports.gathering.select", lambda *_: iter(()))
-    with Shelf(tmp_path / "r.sqlite3") as shelf:
+    with Shelf(tmp_path) as shelf:
         gather(pairs, selection, shelf, beats.append)
     assert len(beats) >= 60, "a word a text"

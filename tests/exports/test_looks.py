@@ -4,7 +4,6 @@ erasure touched."""
 import json
 import os
 import shutil
-import sqlite3
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -194,9 +193,9 @@ def test_what_a_killed_worker_left_goes_and_what_is_being_written_stays(dataset)
     dead, working = (looks.folder(dataset) / name for name in (".dead", ".working"))
     for work in (dead, working):
         work.mkdir(parents=True)
-        (work / "rows.sqlite3").write_text("texts")
+        (work / "rows.marks").write_text("texts")
     long_ago = time.time() - 2 * looks.DEAD
-    for path in (dead / "rows.sqlite3", dead):
+    for path in (dead / "rows.marks", dead):
         os.utime(path, (long_ago, long_ago))
     preview, _ = looked(dataset)
     assert not dead.exists() and working.exists() and Path(preview.look).exists()
@@ -204,12 +203,12 @@ def test_what_a_killed_worker_left_goes_and_what_is_being_written_stays(dataset)
 
 def test_a_full_disk_is_said_and_leaves_nothing(dataset, monkeypatch) -> None:
     def full(*_: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(looks.Facets, "put", full)
     previews.refresh(dataset=dataset, force=True)
     previews.compute(dataset.pk)
     preview = Preview.objects.get(dataset=dataset)
     assert preview.state == "failed"
-    assert preview.reason == "The files could not be written: database or disk is full."
+    assert preview.reason == "The files could not be written: [Errno 28] No space left on device."
     assert list(looks.folder(dataset).iterdir()) == []

@@ -5,8 +5,11 @@ from itertools import combinations, permutations, product
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from annotation.rank_aggregation import MOST_ANSWERS
+from annotation.text import normalise
 from exports.choices import VOTES
 from exports.preferences import (
     DISAGREE,
@@ -25,6 +28,7 @@ from exports.preferences import (
     ties,
     unify,
 )
+from exports.rows import _say_the_same
 
 
 def orders(answers: tuple[int, ...]) -> list[list[list[int]]]:
@@ -299,3 +303,14 @@ def test_the_margin_of_a_pair() -> None:
     votes = [Vote([[1], [2]], 4, 0), Vote([[1], [2]], 1, 1)]
     (pair,) = unify(votes, how="weighted", weights={0: 0.75, 1: 0.25})
     assert margin(pair, "table", table) == (pytest.approx(0.75), "")
+
+
+SPACED = st.lists(st.sampled_from(["a", "b", "ab", " ", "\n", "\x1f", "\u00a0", "é", "e\u0301"]))
+
+
+@given(SPACED, SPACED)
+def test_two_answers_are_the_same_where_their_words_are(one: list[str], other: list[str]) -> None:
+    """A look at the first words says no more than the whole texts do."""
+    texts = "".join(one), "".join(other)
+    assert _say_the_same(*texts) == (normalise(texts[0]) == normalise(texts[1]))
+    assert _say_the_same(texts[0], f" {texts[0]} ")

@@ -4,6 +4,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exports.conditions import parse_rating
 from exports.judging import Known, best_rated, in_force, rated_value, said, unmet_rating
@@ -19,7 +21,15 @@ from exports.rated_rows import (
 )
 from exports.rules import Selection
 from exports.unification import NOBODY, Fitted
-from exports.work import OTHER_CHOSEN, Answer, Ranked, Rated, Work
+from exports.work import (
+    OTHER_CHOSEN,
+    Answer,
+    Ranked,
+    Rated,
+    Work,
+    leaves_work_out,
+    outside,
+)
 
 ASKED = [{"role": "user", "content": "Why?"}]
 
@@ -365,3 +375,24 @@ def test_thresholds_on_ratings() -> None:
     assert thumbs(made, min_agreement=80, **rules)[1] is True
     with pytest.raises(ValueError, match="'helpful' names no question"):
         said(made, "helpful")
+
+
+@given(
+    st.builds(
+        Selection,
+        annotators=st.sampled_from([(), ("user 1",)]),
+        without_annotators=st.sampled_from([(), ("user 1",)]),
+        since=st.sampled_from(["", "2026-02-01"]),
+        until=st.sampled_from(["", "2026-02-01"]),
+        review=st.sampled_from(["any", "passed", "accepted"]),
+    ),
+    st.sampled_from(["", "user 1", "user 2"]),
+    st.sampled_from(["", "2026-01-01", "2026-03-01"]),
+    st.sampled_from(["", "waiting", "accepted"]),
+)
+def test_where_nothing_is_left_out_nothing_needs_to_be_asked(
+    selection: Selection, annotator: str, day: str, review: str
+) -> None:
+    assert leaves_work_out(selection) == (selection != Selection())
+    if outside(selection, annotator, day, review):
+        assert leaves_work_out(selection)
