@@ -32,11 +32,13 @@ def fail(run: Run, *, reason: str, result: dict[str, Any] | None = None) -> bool
 
 def stopped(run: Run, *, result: dict[str, Any] | None = None) -> bool:
     """The trainer of a run that was asked to stop is gone: cancelled, by whoever asked."""
-    where = f" It stopped at step {run.step}" if run.step else " It had not trained a step"
+    step = max([run.step, *LOCAL.checkpoints(run)])  # a trainer does not tell of every step
+    where = f" It stopped at step {step}" if step else " It had not trained a step"
     kept = ", and its checkpoint is kept: it can be resumed." if LOCAL.has_checkpoint(run) else "."
     with transaction.atomic():
         reason = run.reason + where + kept
-        if not moves.move(run, State.CANCELLED, reason=reason, result=result or run.result):
+        columns = {"step": step, "result": result or run.result}
+        if not moves.move(run, State.CANCELLED, reason=reason, **columns):
             return False
         moves.settle_dependents(run)
     return True

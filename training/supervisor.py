@@ -136,8 +136,11 @@ class Watch:
             if not status.alive:
                 self.settle(status.words)
                 return
+            if self.result():  # its last word: to leave its libraries takes a trainer seconds
+                self.engine.cancel(self.run, "kill")
             self.stop_if_asked()
-            self.engine.wait(self.run.process, self.poll)
+            hurry = self.run.state == State.STOPPING
+            self.engine.wait(self.run.process, self.poll / 4 if hurry else self.poll)
 
     def stop_if_asked(self) -> None:
         """Stop by file, after a grace by SIGTERM, after another by SIGKILL."""

@@ -1,8 +1,8 @@
 """A recipe without torch, for tests: `python -m tests.training.fake_recipe MODE RUN_DIR`.
 
 quick: three steps, succeeds. slow: up to 400 steps, a checkpoint every five, obeys a stop. deaf:
-obeys neither the file nor SIGTERM. loading: never gets further. fail: says why. crash: ends without
-a result."""
+obeys neither the file nor SIGTERM. loading: never gets further. lingers: as quick, but does not
+end. fail: says why. crash: ends without a result."""
 
 import json
 import signal
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from training.recipes.run_dir import RunDir
 
-STEPS = {"loading": 0, "quick": 3, "slow": 400, "deaf": 400, "fail": 2, "crash": 2}
+STEPS = {"loading": 0, "lingers": 3, "quick": 3, "slow": 400, "deaf": 400, "fail": 2, "crash": 2}
 
 
 def main() -> int:
@@ -60,6 +60,8 @@ def main() -> int:
         artifact={"kind": "adapter", "sha256": "ab" * 32},
         trainable_share=0.018,
     )
+    if mode == "lingers":
+        time.sleep(600)
     return 0
 
 

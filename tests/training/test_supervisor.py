@@ -84,6 +84,8 @@ def test_a_cancel_stops_it_at_a_checkpoint_and_it_can_be_resumed(make_run, engin
     assert run.state == "cancelled"
     assert run.reason.startswith("Cancelled by Lee. It stopped at step ")
     assert "can be resumed" in run.reason
+    saved = max(int(path.name[5:]) for path in checkpoint(run)())
+    assert run.step == saved and f"at step {saved}, " in run.reason
     runs.resume(run, by="Lee")
     assert (run.state, run.attempt) == ("queued", 2)
     assert supervise(run, engine("quick")).state == "succeeded"
@@ -115,6 +117,12 @@ def test_its_end_is_seen_when_it_comes(make_run, engine) -> None:
     run = make_run()
     supervisor.supervise(run.pk, engine=engine("quick"), poll=3600, closing=threading.Event())
     assert Run.objects.get(pk=run.pk).state == "succeeded"
+
+
+def test_a_trainer_that_has_said_its_last_word_is_not_waited_for(make_run, engine) -> None:
+    run = supervise(make_run(), engine("lingers"))
+    assert run.state == "succeeded" and run.result["metrics"]["after"]["loss"] == 1.5
+    assert run.events.filter(kind="metrics").count() == 3 and run.step == 3
 
 
 def test_a_deaf_trainer_is_sent_signals_and_then_killed(make_run, engine, settings) -> None:
