@@ -2,11 +2,12 @@
 
     python -m benchmarks.reward_trials MODEL SNAPSHOT [SNAPSHOT ...] [--max-length 192] [--bf16]
 
-A reward model with a frozen trunk: what the model holds at the last token of prompt and answer, as
-a reward run reads them, is made once and kept; the head on it is a logistic regression on the
-differences of two answers (Bradley and Terry). Each pair is judged by a head that saw no pair of
-its prompt. Beside it stand “longer wins”, “shorter wins” and the model of words, all fitted on the
-same folds, with the lead over each pair by pair; intervals draw prompts (95 %).
+A reward model with a frozen trunk: what the model holds of prompt and answer is made once and kept,
+in three readings (trunk_features); the head is a logistic regression on the differences of two
+answers (Bradley and Terry). Each pair is judged by a head that saw no pair of its prompt, and which
+reading it takes is chosen without them, too. Beside it stand “longer wins”, “shorter wins” and the
+model of words, all fitted on the same folds, with the lead over each pair by pair; intervals draw
+prompts (95 %).
 
 Two controls: PLANT put before one answer of each pair, which is then the better one, has to be
 found; and labels that a coin decides must not be. Prints JSON, a row a snapshot.
@@ -34,7 +35,8 @@ from training.recipes.pair_scores import pair_scores, prompt_key
 from training.recipes.tokenizer import load_tokenizer
 
 FOLDS = 5
-RIDGES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of |w|² / 2 beside the mean loss; chosen within each fold
+RIDGES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of |w|² / 2 beside the mean loss
+POOLS = ("last", "mean", "early")  # what is read of a text, see trunk_features
 PLANT = "Certainly! "
 PLANTED = 150  # pairs
 
@@ -45,7 +47,9 @@ Features = Callable[[Sequence[tuple[int, ...]]], numpy.ndarray]
 
 
 def trunk_features(model: Any, pad: int, bf16: bool, batch_size: int = 8) -> Features:
-    """Texts (ids) to the last hidden state at their last token, texts × width; each text once."""
+    """Texts (ids) to what is read of them, texts × pools × width: the last layer at the last token
+    (as a reward run reads), its mean over all tokens, and that mean after a third of the layers,
+    where words are still themselves. Each text once."""
     kept: dict[tuple[int, ...], numpy.ndarray] = {}
 
     def features(texts: Sequence[tuple[int, ...]]) -> numpy.ndarray:
@@ -53,9 +57,14 @@ def trunk_features(model: Any, pad: int, bf16: bool, batch_size: int = 8) -> Fea
         with evaluating(model), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             for start in range(0, len(new), batch_size):
                 batch = new[start : start + batch_size]
-                states = model(**batch_of(batch, pad, model.device)).last_hidden_state
-                for text, row in zip(batch, states, strict=True):
-                    kept[text] = row[len(text) - 1].float().numpy()
+                inputs = batch_of(batch, pad, model.device)
+                layers = model(**inputs, output_hidden_states=True).hidden_states
+                for place, text in enumerate(batch):
+                    late, early = (
+                        layers[number][place, : len(text)].float().numpy()
+                        for number in (-1, len(layers) // 3)
+                    )
+                    kept[text] = numpy.stack([late[-1], late.mean(0), early.mean(0)])
         return numpy.stack([kept[text] for text in texts])
 
     return features
@@ -67,6 +76,9 @@ def trunk_features(model: Any, pad: int, bf16: bool, batch_size: int = 8) -> Fea
 def fit_head(differences: numpy.ndarray, ridge: float, turns: int = 25) -> numpy.ndarray:
     """The w that minimises mean ln(1 + e^-(w·x)) + ridge |w|²/2 over rows x, by Newton's steps."""
     count, width = differences.shape
+    if count < width:  # the best w lies in what the rows span
+        span = numpy.linalg.qr(differences.T)[0]
+        return span @ fit_head(differences @ span, ridge, turns)
     weights = numpy.zeros(width)
     for _ in range(turns):
         wrong = 1 / (1 + numpy.exp(numpy.clip(differences @ weights, -500, 500)))
@@ -94,19 +106,25 @@ def folds_of(clusters: Sequence[str], seed: int, count: int = FOLDS) -> numpy.nd
 
 def held_out_margins(
     differences: numpy.ndarray, clusters: Sequence[str], seed: int = 0
-) -> tuple[numpy.ndarray, list[float]]:
-    """The margin of each pair by a head that saw none of its prompt, and each fold's ridge, which
-    is chosen by folds within what the head learns from."""
-    folds, margins, ridges = folds_of(clusters, seed), numpy.zeros(len(differences)), []
+) -> tuple[numpy.ndarray, list[tuple[int, float]]]:
+    """Of pairs × pools × width, the margin of each pair by a head that saw none of its prompt; and
+    each fold's pool and ridge, which are chosen by folds within what the head learns from."""
+    folds, margins, heads = folds_of(clusters, seed), numpy.zeros(len(differences)), []
     for fold in range(FOLDS):
         learns = folds != fold
         # The sign of a pair is which answer was named first: its size alone says the scale.
         scale = numpy.sqrt((differences[learns] ** 2).mean(0)) + 1e-6
-        scaled = differences / scale / numpy.sqrt(differences.shape[1])
+        scaled = differences / scale / numpy.sqrt(differences.shape[-1])
         inner = folds_of([c for c, seen in zip(clusters, learns, strict=True) if seen], seed + 1)
-        ridges.append(min(RIDGES, key=lambda ridge: _inner_loss(scaled[learns], inner, ridge)))
-        margins[~learns] = scaled[~learns] @ fit_head(scaled[learns], ridges[-1])
-    return margins, ridges
+        losses = {
+            (pool, ridge): _inner_loss(scaled[learns, pool], inner, ridge)
+            for pool in range(scaled.shape[1])
+            for ridge in RIDGES
+        }
+        pool, ridge = min(losses, key=lambda head: losses[head])
+        margins[~learns] = scaled[~learns, pool] @ fit_head(scaled[learns, pool], ridge)
+        heads.append((pool, ridge))
+    return margins, heads
 
 
 def _inner_loss(differences: numpy.ndarray, folds: numpy.ndarray, ridge: float) -> float:
@@ -126,7 +144,7 @@ def trial(rows: list[dict[str, Any]], encoder: data.Encoder, features: Features)
     pairs = [encoder.pair(row["prompt"], row["chosen"], row["rejected"]) for row in rows]
     better = features([tuple(pair.chosen_ids) for pair in pairs])
     worse = features([tuple(pair.rejected_ids) for pair in pairs])
-    margins, ridges = held_out_margins(better - worse, clusters)
+    margins, heads = held_out_margins(better - worse, clusters)
     words, folds = numpy.zeros(len(rows)), folds_of(clusters, 0)
     for fold in range(FOLDS):
         model = fit_words([row for row, f in zip(rows, folds, strict=True) if f != fold])
@@ -136,10 +154,10 @@ def trial(rows: list[dict[str, Any]], encoder: data.Encoder, features: Features)
     found = pair_scores(rows, margins.tolist(), [0.0] * len(rows), word_margins=words.tolist())
     found.pop("bins")
     coin = numpy.random.default_rng(0).choice([-1.0, 1.0], len(rows))
-    shuffled, _ = held_out_margins((better - worse) * coin[:, None], clusters)
+    shuffled, _ = held_out_margins((better - worse) * coin[:, None, None], clusters)
     return {
         **found,
-        "ridges": ridges,
+        "heads": [(POOLS[pool], ridge) for pool, ridge in heads],
         "shuffled": _share(shuffled),
         "planted": planted(rows[:PLANTED], clusters, encoder, features),
     }
@@ -185,7 +203,8 @@ def main() -> None:
         features = trunk_features(model, tokenizer.pad_token_id, given.bf16)
         found = trial(list(islice(every, given.pairs)), encoder, features)
         cpu = round(time.process_time() - began, 1)
-        rows.append({"snapshot": snapshot.name, **found, "cpu_seconds": cpu})
+        name = f"{snapshot.parent.name} {snapshot.name}"  # the dataset's, and the version's
+        rows.append({"snapshot": name, **found, "cpu_seconds": cpu})
     versions = {module.__name__: module.__version__ for module in (torch, transformers, numpy)}
     said = {"date": date.today().isoformat(), "max_length": given.max_length, "bf16": given.bf16}
     print(

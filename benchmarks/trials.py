@@ -1,6 +1,6 @@
 """Real data through the small real model, by the product's own commands.
 
-    ANNOTUNE_HOME=FOLDER python -m benchmarks.trials DATA [TRIAL ...]
+    ANNOTUNE_HOME=FOLDER python -m benchmarks.trials DATA [TRIAL or DATASET ...]
 
 DATA holds published files under the names in IMPORTS. What is there already (projects, datasets,
 runs that succeeded) is not made again, so a trial may be asked for alone, and again. Prints a JSON
@@ -122,7 +122,8 @@ def main(data: str, wanted: list[str]) -> None:
         if name == "bare":
             return note("runs", name, without_template(manage("get_model", "--wait")[1]))
         trial = TRIALS[name]
-        words = ["--model", run(trial.model), "--snapshot", snapshot(trial.dataset)]
+        words = ["--snapshot", snapshot(trial.dataset)]  # first: the import makes the workspace
+        words += ["--model", run(trial.model)]
         for key, value in trial.config.items():
             words += ["--set", f"{key}={value}"]
         for given, other in trial.inputs.items():
@@ -142,10 +143,8 @@ def main(data: str, wanted: list[str]) -> None:
 
     if not notes["snapshots"] and not notes["runs"]:
         manage("migrate", "-v0")
-    for name in wanted or TRIALS:
-        run(name)
-    for name in () if wanted else DATASETS:  # benchmarks/reward_trials.py reads the pairs
-        snapshot(name)
+    for name in wanted or [*TRIALS, *DATASETS]:  # benchmarks/reward_trials.py reads the pairs
+        (snapshot if name in DATASETS else run)(name)
 
 
 if __name__ == "__main__":

@@ -40,12 +40,21 @@ def test_the_head_stands_where_its_loss_is_flat():
         assert loss(weights) < min(loss(weights + nudge), loss(weights - nudge))
 
 
+def test_with_more_features_than_pairs_the_head_is_the_same():
+    """Found in what the pairs span; here against Newton's steps over all features."""
+    rows, ridge = numpy.random.default_rng(8).normal(size=(30, 50)), 0.1
+    weights = fit_head(rows, ridge)
+    wrong = 1 / (1 + numpy.exp(rows @ weights))
+    assert numpy.abs(ridge * weights - rows.T @ wrong / 30).max() < 1e-9
+    assert weights.shape == (50,)
+
+
 def test_a_signal_is_found_and_a_coin_is_not():
-    margins, ridges = held_out_margins(differences(3.0), CLUSTERS)
+    margins, heads = held_out_margins(differences(3.0)[:, None], CLUSTERS)
     assert (margins > 0).mean() >= 0.95
-    assert len(ridges) == FOLDS
+    assert len(heads) == FOLDS
     coin = numpy.random.default_rng(6).choice([-1.0, 1.0], 240)
-    margins, _ = held_out_margins(differences(3.0) * coin[:, None], CLUSTERS)
+    margins, _ = held_out_margins((differences(3.0) * coin[:, None])[:, None], CLUSTERS)
     assert abs((margins > 0).mean() - 0.5) < 3 * 0.5 / 240**0.5
 
 
@@ -54,5 +63,12 @@ def test_what_a_prompt_has_for_itself_alone_helps_nobody():
     rows = numpy.random.default_rng(7).normal(size=(240, 40)) * 0.01
     own = numpy.zeros((240, 80))
     own[range(240), [i // 3 for i in range(240)]] = 1.0
-    margins, _ = held_out_margins(numpy.hstack([rows, own]), CLUSTERS)
+    margins, _ = held_out_margins(numpy.hstack([rows, own])[:, None], CLUSTERS)
     assert abs((margins > 0).mean() - 0.5) < 3 * 0.5 / 240**0.5
+
+
+def test_what_is_read_of_a_text_is_chosen_by_what_it_tells():
+    nothing, found = differences(0.0), differences(3.0)
+    margins, heads = held_out_margins(numpy.stack([nothing, found], 1), CLUSTERS)
+    assert {pool for pool, _ in heads} == {1}
+    assert (margins > 0).mean() >= 0.95
