@@ -11,8 +11,8 @@ what the process held once all was imported. callback_share: time in callbacks o
 steps' wall time. loss_max_abs_difference: of a step's loss, over all steps and turns.
 
 Chosen so that both sides mean the same: reward pairs weigh alike (weight pair; TRL knows no
-weights) and the head is given (ours would start at zero); KTO's rows come in our order with our
-strangers; DPO and KTO are given rows as tokens, which TRL's trainers have no door for.
+weights) and the head is given (ours would start at zero). Both render and tokenize the snapshot's
+rows; only KTO's come to TRL as tokens, in our order with our strangers.
 """
 
 import argparse
@@ -38,14 +38,10 @@ SETTINGS: dict[str, Any] = {
     "max_length": LENGTH, "batch_size": 4, "max_steps": STEPS, "learning_rate": 1e-4, "warmup": 0.0,
     "save_steps": 1000, "eval_rows": 1, "sample_tokens": 1, "weight": "pair", "template": "model",
 }  # fmt: skip
-# recipe: the kind of its snapshot, and of its rows as tokens
+# recipe: the kind of its snapshot
 KINDS = {
-    "pretrain": ("text", "text"),
-    "sft": ("sft", "sft"),
-    "reward": ("preference", "preference"),
-    "dpo": ("preference", "answers"),
-    "kto": ("unpaired", "unpaired"),
-}
+    "pretrain": "text", "sft": "sft", "reward": "preference", "dpo": "preference", "kto": "unpaired"
+}  # fmt: skip
 CASES = ("pretrain packed", "sft", "sft packed", "reward", "dpo", "kto")
 
 
@@ -53,7 +49,7 @@ CASES = ("pretrain packed", "sft", "sft packed", "reward", "dpo", "kto")
 
 
 def make(folder: Path, recipe: str, packed: bool, mode: str) -> None:
-    """A model, a snapshot, a run's spec, and the rows as the tokens that the run will see."""
+    """A model, a snapshot and a run's spec; for KTO the tokens that the run will see."""
     import pyarrow as pa
     import pyarrow.parquet as pq
     import torch
@@ -68,9 +64,8 @@ def make(folder: Path, recipe: str, packed: bool, mode: str) -> None:
     torch.manual_seed(0)
     cell = Cell(recipe, mode, 4, LENGTH, **SHAPE)  # type: ignore[arg-type]
     model = make_model(folder / "model", cell, classifier=recipe == "reward")
-    kind, tokens = KINDS[recipe]
     (folder / "snapshot" / "data").mkdir(parents=True)
-    table = pa.Table.from_pylist(rows_of(recipe), formats.schema(kind))
+    table = pa.Table.from_pylist(rows_of(recipe), formats.schema(KINDS[recipe]))
     pq.write_table(table, folder / "snapshot" / "data" / "train-00000-of-00001.parquet")
     known = RECIPES[recipe].config.__dataclass_fields__
     config = {name: value for name, value in SETTINGS.items() if name in known}
@@ -84,11 +79,11 @@ def make(folder: Path, recipe: str, packed: bool, mode: str) -> None:
         "template": {"name": "model"}, "versions": {},
     }  # fmt: skip
     (folder / "spec.json").write_text(json.dumps(spec))
-    encoder = data.Encoder(load_tokenizer(str(model)), LENGTH)
-    found = data.training_table(folder / "snapshot", encoder, tokens, lambda: None).rows
     if recipe == "kto":
+        encoder = data.Encoder(load_tokenizer(str(model)), LENGTH)
+        found = data.training_table(folder / "snapshot", encoder, "unpaired", lambda: None).rows
         found = with_strangers(found).take(mixed(found["label"].to_pylist(), 0))
-    pq.write_table(found, folder / "tokens.parquet")
+        pq.write_table(found, folder / "tokens.parquet")
 
 
 def rows_of(recipe: str) -> list[dict[str, Any]]:
@@ -208,7 +203,9 @@ def bare(folder: Path, job: dict[str, Any]) -> None:
         more = {"packing": job["packed"], "packing_strategy": "bfd"}
     name = {"sft": "SFT", "pretrain": "SFT", "reward": "Reward"}.get(recipe, recipe.upper())
     trainer_class, config_class = getattr(trl, f"{name}Trainer"), getattr(trl, f"{name}Config")
-    if recipe in ("dpo", "kto"):  # the rows are tokens already
+    rows = folder / "snapshot" / "data" / "train-00000-of-00001.parquet"
+    if recipe == "kto":  # the rows are tokens already, and TRL has no door for those
+        rows = folder / "tokens.parquet"
         trainer_class._prepare_dataset = lambda self, dataset, *_: dataset
     arguments = config_class(
         output_dir=str(folder / "out"),
@@ -236,7 +233,7 @@ def bare(folder: Path, job: dict[str, Any]) -> None:
     trainer_class(
         model=auto.from_pretrained(folder / "model", dtype="float32"),
         args=arguments,
-        train_dataset=Dataset.from_parquet(str(folder / "tokens.parquet")),
+        train_dataset=Dataset.from_parquet(str(rows)),
         processing_class=tokenizer,
         peft_config=lora if job["mode"] == "lora" else None,
     ).train()
