@@ -24,7 +24,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from training.recipes.artifacts import check_weights
-from training.recipes.entry import peak_mib, sentence, use_threads
+from training.recipes.process import peak_mib, sentence, use_threads
 from training.recipes.run_dir import RunDir, Stopped
 
 PART = 2_000  # texts

@@ -1,22 +1,19 @@
 """The door of every recipe: reads RUN_DIR, runs it, and says in result.json how it ended."""
 
-import errno
 import json
-import os
-import resource
 import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import psutil
-import torch
 from transformers.utils import logging as transformers_logging
 
 from training.recipes.alarms import compare
 from training.recipes.artifacts import as_continued, start_of
-from training.recipes.configs import ConfigError, parse
+from training.recipes.configs import parse
+from training.recipes.preflight import examine
+from training.recipes.process import loaded_mib, peak_mib, sentence, use_threads
 from training.recipes.run_dir import RunDir, Stopped, write_json
 
 # What a recipe is: it works in the run directory and returns what result.json is to say.
@@ -80,8 +77,6 @@ def perform(recipe: str, work: Work, run: RunDir) -> int:
 def look_first(run: RunDir) -> None:
     """The preflight of a run that was made before what it starts from was there: on the first
     attempt, before anything trains. Raises ValueError with what it refuses."""
-    from training.recipes.preflight import examine  # which ends by this module's sentences
-
     file = run.path / "preflight.json"
     if file.exists():
         return
@@ -92,14 +87,6 @@ def look_first(run: RunDir) -> None:
     write_json(file, found)
 
 
-def loaded_mib() -> int:
-    """What this process holds now: before the run begins, its libraries. 0 on a GPU, where only
-    what a run allocates is counted."""
-    if torch.cuda.is_available():
-        return 0
-    return round(psutil.Process().memory_info().rss / 2**20)
-
-
 def predicted_mib(run: RunDir) -> int | None:
     """By how much the preflight said that this process would grow; None where none was asked."""
     try:
@@ -107,34 +94,3 @@ def predicted_mib(run: RunDir) -> int | None:
         return int(found["memory"]["growth_mib"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def peak_mib() -> int:
-    """The most memory that this process has held: of the GPU where there is one."""
-    if torch.cuda.is_available():
-        return round(torch.cuda.max_memory_reserved() / 2**20)
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(most / (2**20 if sys.platform == "darwin" else 2**10))
-
-
-def use_threads() -> None:
-    """OMP_NUM_THREADS where it is given; else half of the cores: the web lives here too."""
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
-
-
-def sentence(error: BaseException) -> str:
-    """Why a run failed, for someone who did not write it."""
-    text = str(error).strip()
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in text:
-        return "Out of memory: use a smaller batch, shorter rows (max_length) or a smaller model."
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "The disk is full."
-    if isinstance(error, FileNotFoundError):
-        return f"A file is missing: {error.filename or text}."
-    if isinstance(error, ConfigError):
-        return f"The config is not usable: {text}."
-    if isinstance(error, ValueError):
-        return text.splitlines()[0] if text else "A value is not usable."
-    first = text.splitlines()[0] if text else "no reason given"
-    return f"{type(error).__name__}: {first} (the log has the details)."

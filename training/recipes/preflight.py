@@ -34,12 +34,12 @@ from training.recipes.artifacts import (
 )
 from training.recipes.asked import Asked
 from training.recipes.configs import RECIPES, parse
-from training.recipes.entry import sentence, use_threads
 from training.recipes.found import Found
 from training.recipes.heuristics import check_judged
 from training.recipes.pair_weights import pair_weights
 from training.recipes.preflight_cost import add_cost
 from training.recipes.preflight_rows import Shared, Shown
+from training.recipes.process import sentence, use_threads
 from training.recipes.quantising import check_quantising
 from training.recipes.run_dir import RunDir, write_json
 from training.recipes.shapes import Shape, shape_of

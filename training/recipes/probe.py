@@ -24,8 +24,8 @@ from training.recipes import data
 from training.recipes.artifacts import start_of
 from training.recipes.asked import Asked
 from training.recipes.configs import RECIPES, parse
-from training.recipes.entry import sentence
 from training.recipes.memory import AT_ONCE
+from training.recipes.process import sentence
 from training.recipes.run_dir import RunDir, write_json
 from training.recipes.tokenizer import load_tokenizer
 
