@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from annotation.errors import Refused
@@ -91,7 +92,17 @@ def told(inputs: Iterable[Chosen | RunInput]) -> list[dict[str, Any]]:
 
 def key_of(run: Run, inputs: Iterable[Chosen | RunInput]) -> str:
     """A hash of all that the answer of a preflight depends on."""
+    rows = told(inputs)
+    files = [_files(row["path"]) for row in rows]
     asked = [
-        run.workspace_id, run.recipe, run.config, run.template, told(inputs), versions()
+        run.workspace_id, run.recipe, run.config, run.template, rows, files, versions()
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _files(path: str) -> list[tuple[str, int, int]]:
+    """Name, size and time of a folder's files: another model may lie there tomorrow."""
+    if not path or not Path(path).is_dir():
+        return []
+    found = [(file.name, file.stat()) for file in Path(path).iterdir() if file.is_file()]
+    return sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in found)

@@ -81,6 +81,12 @@ def test_it_is_asked_once_for_the_same(asked, says, messages, home) -> None:
     assert not list((home / "runs" / "preflights").iterdir()), "no text of a row is left on disk"
 
 
+def test_another_model_in_the_same_folder_is_looked_at(asked, base, says, messages) -> None:
+    first = look(asked, says(OK))
+    (base / "model.safetensors").write_bytes(b"larger")
+    assert look(asked, says(OK)).pk != first.pk and says.times() == 2
+
+
 def test_two_who_ask_at_once_ask_one_worker(asked, messages) -> None:
     first, second = preflights.ask(plan(**asked)), preflights.ask(plan(**asked))
     assert first.pk == second.pk and messages == [first.pk]
