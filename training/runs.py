@@ -18,7 +18,7 @@ from training.engine import LOCAL, LocalEngine
 from training.inputs import Chosen, Given, model_name
 from training.models import Run, RunInput
 from training.moves import State
-from training.recipes.configs import RECIPES, parse
+from training.recipes.configs import RECIPES, parse, turned
 
 log = logging.getLogger("training.runs")
 
@@ -103,9 +103,10 @@ def queue_rlhf(
     """The RLHF button: SFT, reward model and PPO, queued in this order; PPO waits for both.
 
     `configs`: recipe -> its knobs; `preset`: "quick" or none. All three or none are made."""
-    config = {name: preset_values(name, preset) for name in ("sft", "reward", "ppo")}
-    for name, values in (configs or {}).items():
-        config[name] |= values
+    config = {
+        name: turned(preset_values(name, preset), (configs or {}).get(name, {}))
+        for name in ("sft", "reward", "ppo")
+    }
     with transaction.atomic():
         common: dict[str, Any] = {"workspace": workspace, "user": user}
         first = create_run(

@@ -11,7 +11,7 @@ from annotation.errors import Refused
 from training import dispatch, endings, hosts, moves, runs
 from training.engine import stage
 from training.models import Run
-from training.recipes.configs import ConfigError
+from training.recipes.configs import ConfigError, parse
 from training.staging import staged, waited
 
 GONE = f"{hosts.HOST}:999999999:1.00:dead"
@@ -204,6 +204,16 @@ def test_rlhf_is_three_runs_in_order(cast, base, freeze, sent) -> None:
         made.artifact.mkdir(parents=True)
     stage(ppo, ppo.directory, ppo.inputs.order_by("pk"))
     assert json.loads((ppo.directory / "spec.json").read_text())["waited"] is True
+
+
+def test_a_presets_rate_is_not_for_all_weights(cast, base, freeze, sent) -> None:
+    kinds = {name: freeze(name) for name in ("sft", "preference", "prompts")}
+    all_weights = {name: {"adaptation": "full"} for name in ("sft", "reward", "ppo")}
+    made = runs.queue_rlhf(
+        workspace=cast.acme, model="tiny", user=None, preset="quick", configs=all_weights, **kinds
+    )
+    usual = [parse(run.recipe, {"adaptation": "full"}).learning_rate for run in made]
+    assert [run.config["learning_rate"] for run in made] == usual
 
 
 def test_all_three_or_none(cast, base, freeze, sent) -> None:
