@@ -170,6 +170,12 @@ class TestResume:
         assert result_of(run)["state"] == "succeeded"
         assert same(weights(run), weights(straight))
 
+    def test_what_an_earlier_version_remembered_is_not_read(self, inputs, make_run) -> None:
+        """It kept no answers but the three that are shown."""
+        run = make_run("sft", inputs, max_steps=1)
+        (run.path / "before.json").write_text('{"metrics": {}, "answers": [{"text": "Hello."}]}')
+        assert work(run) == 0, result_of(run)
+
     def test_stopped_before_it_began(self, inputs, make_run) -> None:
         run = make_run("sft", inputs, **self.CONFIG)
         (run.path / "stop").touch()

@@ -84,7 +84,7 @@ def train(run: RunDir, config: SFTConfig) -> dict[str, Any]:
         return found["metrics"] | answer_metrics(answers, references)
 
     run.progress(0, total, "evaluating before")
-    before = remembered(run, "before", evaluate)
+    before = remembered(run, "answers_before", evaluate)
 
     # 4. Train; from the newest checkpoint where there is one.
     trainer = SFTTrainer(
