@@ -242,6 +242,18 @@ def test_full_fine_tuning_goes_on_from_a_checkpoint_too(whole, tmp_path):
     assert toys.digest(run) == toys.digest(whole)
 
 
+def test_a_checkpoint_of_an_earlier_version_is_told_of(whole, tmp_path):
+    """It was no model's folder: all lay in state.*."""
+    shutil.copytree(whole.path, tmp_path / "again")
+    for file in (tmp_path / "again" / "checkpoints" / "step-2").iterdir():
+        if not file.name.startswith("state."):
+            file.unlink()
+    run = RunDir(tmp_path / "again")
+    run.close()
+    assert work(run) == 1
+    assert "update 2 is of an earlier version" in result_of(run)["reason"]
+
+
 @pytest.mark.parametrize(("kind", "first", "last"), [("straight", 4, 6), ("whole", 1, 2)])
 def test_a_checkpoint_is_measured_like_the_artifact(
     kind, first, last, request, store, sft_snapshot, make_run

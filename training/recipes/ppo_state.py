@@ -71,7 +71,13 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, actor: Actor, optimizer: torch.optim.Optimizer, generator: torch.Generator
 ) -> State:
-    """Put everything back; returns the state that was given to save_checkpoint."""
+    """Put everything back; returns the state that was given to save_checkpoint. Raises ValueError
+    for a checkpoint of an earlier version."""
+    if not any((path / name).is_file() for name in ("adapter_config.json", "config.json")):
+        raise ValueError(
+            f"The checkpoint of update {step_of(path)} is of an earlier version and holds no model "
+            "to go on from: start the run again instead."
+        )
     tensors = load_file(path / "state.safetensors")
     load_policy(path, actor.model)
     actor.head.load_state_dict(below(tensors, "value_head/"))
