@@ -34,9 +34,10 @@ def stopped(run: Run, *, result: dict[str, Any] | None = None) -> bool:
     """The trainer of a run that was asked to stop is gone: cancelled, by whoever asked."""
     step = max([run.step, *LOCAL.checkpoints(run)])  # a trainer does not tell of every step
     where = f" It stopped at step {step}" if step else " It had not trained a step"
-    kept = ", and its checkpoint is kept: it can be resumed." if LOCAL.has_checkpoint(run) else "."
+    kept = LOCAL.kept(run)
+    goes_on = f", and {kept} is kept: it can be resumed." if kept else "."
     with transaction.atomic():
-        reason = run.reason + where + kept
+        reason = run.reason + where + goes_on
         columns = {"step": step, "result": result or run.result}
         if not moves.move(run, State.CANCELLED, reason=reason, **columns):
             return False
@@ -55,7 +56,8 @@ def interrupted(run: Run, *, reason: str, crashed: bool) -> bool:
         if crashed and crashes(run) + 1 >= settings.RUN_MAX_ATTEMPTS:
             tries = settings.RUN_MAX_ATTEMPTS
             return fail(run, reason=f"{reason} It was tried {tries} times; look at its log.")
-        goes_on = "goes on from the last checkpoint" if LOCAL.has_checkpoint(run) else "starts over"
+        kept = LOCAL.kept(run)
+        goes_on = f"goes on from {kept}" if kept else "starts over"
         moves.note(
             run,
             f"{reason} Attempt {run.attempt + 1} {goes_on}.",

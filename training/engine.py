@@ -197,8 +197,13 @@ class LocalEngine:
         except FileNotFoundError:
             return 0
 
-    def has_checkpoint(self, run: Run) -> bool:
-        return any((run.directory / "checkpoints").glob("step-*"))
+    def kept(self, run: Run) -> str:
+        """What it can go on from, in words: "its checkpoint", or the answers so far; "" where there
+        is nothing."""
+        if any((run.directory / "checkpoints").glob("step-*")):
+            return "its checkpoint"
+        has_answers = run.recipe == "answer" and self.size(run, "artifact/answers.jsonl")
+        return "what it answered" if has_answers else ""
 
     def checkpoints(self, run: Run) -> list[int]:
         """Steps of the complete ones that are still there."""

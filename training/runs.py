@@ -191,8 +191,8 @@ def why_not_resumable(run: Run, engine: LocalEngine = LOCAL) -> str:
     """Why `resume` would refuse, in words; "" where it would not."""
     if run.state not in (State.FAILED, State.CANCELLED, State.INTERRUPTED):
         return f"Run {run.pk} is {run.state}: only a failed or cancelled run is resumed."
-    if run.started is not None and not engine.has_checkpoint(run):
-        return f"Run {run.pk} left no checkpoint to resume from: start it again instead."
+    if run.started is not None and not engine.kept(run):
+        return f"Run {run.pk} left nothing to resume from: start it again instead."
     return ""
 
 

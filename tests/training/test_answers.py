@@ -118,6 +118,26 @@ def test_many_answers_are_looked_up_in_parts(cast, model, prompts, monkeypatch) 
     assert answers.deliver(run)["answers"] == 3
 
 
+def test_one_that_was_cancelled_goes_on_with_the_others(cast, model, prompts, engine) -> None:
+    run = ask(cast, model)
+    mine = Run.objects.filter(pk=run.pk)
+    mine.update(state="stopping", started=timezone.now(), reason="Cancelled by Lee.")
+    run.refresh_from_db()
+    endings.stopped(run)
+    with pytest.raises(Refused, match="left nothing to resume from"):
+        runs.resume(run, by="Lee")
+    mine.update(state="stopping", reason="Cancelled by Lee.")
+    run.refresh_from_db()
+    run.artifact.mkdir(parents=True)
+    line = json.dumps({"key": str(prompts[0].pk), "text": "Hello."})
+    (run.artifact / "answers.jsonl").write_text(line + "\n")
+    endings.stopped(run)
+    assert "what it answered is kept: it can be resumed" in run.reason
+    runs.resume(run, by="Lee")
+    assert (run.state, run.attempt) == ("queued", 2)
+    assert work(run, engine("quick")).state == "succeeded"
+
+
 def test_keys_of_another_workspace_reach_nothing(cast, model, prompts, engine) -> None:
     run = ask(cast, model)
     run.artifact.mkdir(parents=True)

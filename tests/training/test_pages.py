@@ -233,7 +233,7 @@ def test_cancel_and_resume(lee, working) -> None:
     assert working.state == "stopping"
     Run.objects.update(state="cancelled", finished=timezone.now())
     refused = lee.post(reverse("training:run_resume", args=[working.pk]), follow=True)
-    assert "left no checkpoint" in text(refused)
+    assert "left nothing to resume from" in text(refused)
     (working.directory / "checkpoints" / "step-10").mkdir(parents=True)
     assert "Resume" in text(page(lee, working))
     lee.post(reverse("training:run_resume", args=[working.pk]))

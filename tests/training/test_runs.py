@@ -264,7 +264,7 @@ def test_resume_needs_a_checkpoint_and_an_end(make_run) -> None:
     with pytest.raises(Refused, match="only a failed or cancelled"):
         runs.resume(make_run(state="running"), by="Lee")
     run = make_run(state="failed", started=timezone.now())
-    with pytest.raises(Refused, match="left no checkpoint"):
+    with pytest.raises(Refused, match="left nothing to resume from"):
         runs.resume(run, by="Lee")
     (run.directory / "checkpoints" / "step-10").mkdir(parents=True)
     assert runs.resume(run, by="Lee").attempt == 2

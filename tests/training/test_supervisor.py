@@ -61,7 +61,7 @@ def test_a_killed_trainer_goes_on_from_its_checkpoint(make_run, engine, sent) ->
     run = supervise(run, slow)
     assert (run.state, run.attempt) == ("queued", 2)
     assert sent[-1] == run.pk
-    assert "killed by SIGKILL" in said(run) and "goes on from the last checkpoint" in said(run)
+    assert "killed by SIGKILL" in said(run) and "goes on from its checkpoint" in said(run)
     before = run.events.filter(kind="metrics").count()
     run = supervise(run, engine("quick"))
     assert run.state == "succeeded"
