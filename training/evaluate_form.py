@@ -16,9 +16,20 @@ from training.forms import (
 )
 from training.inputs import Checkpoint, Given
 from training.models import Run
+from training.reports import leaves_model
 
 KINDS = {"reward": ("preference", "unpaired", "sft"), "classify": ("labels",)}  # that it can judge
 ALL_BUT_LABELS = ("sft", "preference", "prompts", "text", "unpaired")
+
+
+def usable_steps(run: Run) -> list[int]:
+    """Steps of the checkpoints that can be measured."""
+    return [step for step in LOCAL.checkpoints(run) if Checkpoint(run, step).is_usable]
+
+
+def can_be_measured(run: Run) -> bool:
+    """By what it left; where it failed or was cancelled, by a checkpoint."""
+    return leaves_model(run) or (run.has_ended and bool(usable_steps(run)))
 
 
 class EvaluateForm(ConfigForm):
@@ -29,12 +40,9 @@ class EvaluateForm(ConfigForm):
     def __init__(self, data: Any = None, *, run: Run) -> None:
         super().__init__(data, recipe="evaluate")
         self.run = run
-        steps = [s for s in LOCAL.checkpoints(run) if Checkpoint(run, s).is_usable]
+        left = [("", "what it left")] if leaves_model(run) else []
         self.fields["weights"] = forms.ChoiceField(
-            choices=[
-                ("", "what it left"),
-                *((str(s), f"its checkpoint of step {s}") for s in steps),
-            ],
+            choices=left + [(str(s), f"its checkpoint of step {s}") for s in usable_steps(run)],
             required=False,
             label="Weights",
         )

@@ -42,6 +42,11 @@ class Chosen:
     project: Project | None = None
     limit: int | None = None
 
+    @property
+    def awaited(self) -> Run | None:
+        """As RunInput's."""
+        return None if self.path else self.source
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -203,7 +208,15 @@ def sources(recipe: str, name: str) -> tuple[str, ...]:
 
 
 def _run(recipe: str, name: str, source: Run, workspace: Workspace) -> Chosen:
-    """Another run, if it may stand there. Raises Refused."""
+    """What another run leaves, if it may stand there. Raises Refused."""
+    chosen = _of(recipe, name, source, workspace)
+    if source.state in (Run.State.FAILED, Run.State.CANCELLED):
+        raise Refused(f"Run {source.pk} was {source.state}: there is nothing to start from.")
+    return chosen
+
+
+def _of(recipe: str, name: str, source: Run, workspace: Workspace) -> Chosen:
+    """Another run, if one of its kind may stand there. Raises Refused."""
     if source.workspace_id != workspace.pk and source.recipe != "convert":
         raise Refused(f"There is no run {source.pk} in this workspace.")
     may = sources(recipe, name)
@@ -211,18 +224,16 @@ def _run(recipe: str, name: str, source: Run, workspace: Workspace) -> Chosen:
         allowed = " or ".join(RECIPES[key].title for key in may) or "no run"
         what = RECIPES[source.recipe].title
         raise Refused(f"“{name}” takes the model of {allowed}; run {source.pk} is {what}.")
-    if source.state in (Run.State.FAILED, Run.State.CANCELLED):
-        raise Refused(f"Run {source.pk} was {source.state}: there is nothing to start from.")
     sha256 = str(source.result.get("artifact", {}).get("sha256", ""))
     return Chosen(name, KINDS[name], source=source, sha256=sha256)
 
 
 def _checkpoint(recipe: str, name: str, given: Checkpoint, workspace: Workspace) -> Chosen:
-    """A checkpoint of a run that has ended well, if it is there. Raises Refused."""
+    """A checkpoint of a run that has ended, however, if it is there. Raises Refused."""
     if recipe != "evaluate" or name not in ("model", "init"):
         raise Refused("A checkpoint can be measured, not built on.")
-    chosen = _run(recipe, name, given.run, workspace)
-    if given.run.state != Run.State.SUCCEEDED or not given.is_usable:
+    chosen = _of(recipe, name, given.run, workspace)
+    if not given.run.has_ended or not given.is_usable:
         raise Refused(f"Run {given.run.pk} keeps no checkpoint of step {given.step} to measure.")
     return replace(chosen, path=str(given.path), sha256="")
 

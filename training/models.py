@@ -93,6 +93,11 @@ class RunInput(models.Model):
     path = models.CharField(max_length=500, blank=True)  # a local path or a Hub id
     sha256 = models.CharField(max_length=64, blank=True)
 
+    @property
+    def awaited(self) -> Run | None:
+        """The run that must succeed first; a checkpoint of one is there already."""
+        return None if self.path else self.source
+
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["run", "name"], name="run_input_name"),

@@ -141,7 +141,7 @@ def settle_waiting(run: Run) -> str:
     """A waiting run is queued once all its sources have succeeded, cancelled once one cannot.
 
     Returns the state that it has then."""
-    sources = [given.source for given in run.inputs.select_related("source") if given.source]
+    sources = [given.awaited for given in run.inputs.select_related("source") if given.awaited]
     for source in sources:
         if source.state in (State.FAILED, State.CANCELLED):
             why = f"It waited for run {source.pk}, which was {source.state}"

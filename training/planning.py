@@ -35,7 +35,7 @@ class Plan:
     @property
     def waits(self) -> bool:
         """Is an input a run that has not ended? Then there is nothing to look at yet."""
-        return any(row.source is not None and not row.source.has_ended for row in self.inputs)
+        return any(row.awaited is not None and not row.awaited.has_ended for row in self.inputs)
 
 
 def plan(

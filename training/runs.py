@@ -202,7 +202,7 @@ def resume(run: Run, *, by: str, engine: LocalEngine = LOCAL) -> Run:
     run.refresh_from_db()
     if why := why_not_resumable(run, engine):
         raise Refused(why)
-    if any(row.source and row.source.state in (State.FAILED, State.CANCELLED)
+    if any(row.awaited and row.awaited.state in (State.FAILED, State.CANCELLED)
            for row in run.inputs.select_related("source")):  # fmt: skip
         raise Refused("A run that it waits for did not succeed: resume that one first.")
     with transaction.atomic():

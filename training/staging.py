@@ -36,7 +36,7 @@ def staged(rows: Iterable[Chosen | RunInput]) -> list[Staged]:
                 raise Refused(f"{row.snapshot} is {row.snapshot.state} now.")
             entry = replace(entry, path=row.snapshot.path, is_local=True)
         elif row.source is not None:
-            if row.source.state != Run.State.SUCCEEDED:
+            if row.awaited and row.source.state != Run.State.SUCCEEDED:
                 raise Refused(f"Run {row.source.pk}, which it starts from, has not succeeded.")
             sha256 = str(row.source.result.get("artifact", {}).get("sha256", ""))
             if not row.path:  # else a checkpoint of it
@@ -50,7 +50,7 @@ def staged(rows: Iterable[Chosen | RunInput]) -> list[Staged]:
 
 def waited(run: Run, rows: Iterable[Chosen | RunInput]) -> bool:
     """Was the run made before what it starts from was there? Then nobody has looked at it yet."""
-    ends = [row.source.finished for row in rows if row.source]
+    ends = [row.awaited.finished for row in rows if row.awaited]
     return bool(run.pk) and any(end is not None and end > run.created for end in ends)
 
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 from annotation.errors import Refused
 from tests.training.test_pages import event, page, text
 from training import events, preflights, results
+from training.engine import stage
 from training.inputs import Checkpoint
 from training.models import Run
 from training.staging import staged
@@ -63,6 +64,21 @@ def test_a_checkpoint_is_staged_in_the_adapters_place(make_run, tuned) -> None:
     assert rows["model"].path.endswith("/tiny") and rows["init"].is_local
     assert run.inputs.get(name="init").source == tuned, "the lineage is kept"
     assert run.name == f"Evaluation of run {tuned.pk}, step 20, on Support sft v1"
+
+
+@pytest.mark.parametrize("state", ["failed", "cancelled"])
+def test_a_checkpoint_of_a_run_that_came_to_nothing(lee, tuned, asked, state) -> None:
+    Run.objects.filter(pk=tuned.pk).update(state=state, result={})
+    shown = text(page(lee, tuned))
+    assert "its checkpoint of step 20" in shown and "what it left" not in shown
+    snapshot = snapshot_of(tuned).pk
+    ask(lee, tuned, snapshot=snapshot, weights="20")
+    run = Run.objects.get(recipe="evaluate")
+    assert run.state == "queued"
+    stage(run, run.directory, run.inputs.order_by("pk"))
+    assert (run.directory / "inputs" / "init" / "adapter_config.json").is_file()
+    refused = ask(lee, tuned, snapshot=snapshot)
+    assert refused.status_code == 422 and "nothing to start from" in text(refused)
 
 
 @pytest.mark.parametrize("step", [10, 30])

@@ -16,7 +16,7 @@ from annotation.models import Role, User
 from training import answers, reports, withdrawn
 from training import runs as acts
 from training.answer_forms import AnswerForm
-from training.evaluate_form import EvaluateForm
+from training.evaluate_form import EvaluateForm, can_be_measured
 from training.models import Run
 from training.planning import plan
 from training.views import looking
@@ -63,9 +63,10 @@ def _page(
     status: int = 200,
 ) -> HttpResponse:
     """The run's page, with the form that was sent, if one was, and what is known of it."""
-    answers_too, leaves_model = reports.can_answer(run), reports.leaves_model(run)
-    answer_form = answer_form or (AnswerForm(workspace=run.workspace) if answers_too else None)
-    evaluate_form = evaluate_form or (EvaluateForm(run=run) if leaves_model else None)
+    if answer_form is None and reports.can_answer(run):
+        answer_form = AnswerForm(workspace=run.workspace)
+    if evaluate_form is None and can_be_measured(run):
+        evaluate_form = EvaluateForm(run=run)
     context = {
         **reports.page(run),
         "answer_form": answer_form,
@@ -150,7 +151,7 @@ def run_answer(request: HttpRequest, pk: int) -> HttpResponse:
 def run_evaluate(request: HttpRequest, pk: int) -> HttpResponse:
     """Measure this run's model, or a checkpoint of it, on a snapshot."""
     found = _run(request, pk)
-    if not reports.leaves_model(found):
+    if not can_be_measured(found):
         messages.error(request, f"Run {found.pk} has left no model to measure.")
         return redirect("training:run", pk)
     form = EvaluateForm(request.POST, run=found)
