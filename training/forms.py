@@ -172,8 +172,8 @@ class ConfigForm(forms.Form):
                 found.append({"title": title, "fields": bound, "open": turned})
         return found
 
-    def has_wrong_knob(self) -> bool:
-        return any(name in self.errors for name in self.specs)
+    def shows_knobs(self) -> bool:
+        return any(group["open"] for group in self.groups())
 
 
 def with_none(field: ModelField) -> ModelField:

@@ -2,6 +2,7 @@
 
 from django import template
 from django.conf import settings
+from django.template import Context
 from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
@@ -9,11 +10,16 @@ from django.utils.safestring import SafeString
 register = template.Library()
 
 
-@register.simple_tag
-def panels(page: str, pk: int | str) -> SafeString:
-    """A placeholder a panel, which loads the fragment; the page knows nothing else of it."""
+@register.simple_tag(takes_context=True)
+def panels(context: Context, page: str, pk: int | str) -> SafeString:
+    """A placeholder a panel, which loads the fragment and is told what the page's own address asks
+    for; the page knows nothing else of it."""
+    asked = context["request"].GET.urlencode()
     return format_html_join(
         "\n",
-        '<div class="slot" hx-get="{}" hx-trigger="load" hx-swap="outerHTML"></div>',
-        ((reverse(name, args=[pk]),) for name in settings.PANELS.get(page, [])),
+        '<div class="slot" hx-get="{}{}" hx-trigger="load" hx-swap="outerHTML"></div>',
+        (
+            (reverse(name, args=[pk]), f"?{asked}" if asked else "")
+            for name in settings.PANELS.get(page, [])
+        ),
     )

@@ -273,6 +273,16 @@ def test_the_panel_offers_what_there_is(lee, panel, finished) -> None:
     assert 'placeholder="0.0002; all weights 2e-05"' in shown
 
 
+def test_an_address_leads_to_its_recipe(lee, freeze, base) -> None:
+    """What a tab writes into the address, a reload, the back button and another tab go by."""
+    dataset = freeze("preference").dataset
+    url = reverse("exports:dataset", args=[dataset.pk])
+    panel = reverse("training:dataset_panel", args=[dataset.pk])
+    assert f'hx-replace-url="{url}?recipe=dpo"' in text(lee.get(panel))
+    assert f'hx-get="{panel}?recipe=dpo"' in text(lee.get(url, {"recipe": "dpo"}))
+    assert f'hx-get="{panel}"' in text(lee.get(url))
+
+
 def test_a_folder_without_weights_is_not_offered(lee, panel, base) -> None:
     url = reverse("training:dataset_panel", args=[panel.dataset.pk])
     assert "path-" in text(lee.get(url))
@@ -358,6 +368,12 @@ def test_a_preflight_is_followed_and_start_comes_after_it(panel, asked, worker) 
     assert ">Start<" in done and "It can start." in done and "every 1s" not in done
     assert "input from:closest form" in done, "another setting asks what is known of it"
     assert panel("start")["HX-Redirect"] and Run.objects.count() == 1
+
+
+def test_settings_that_were_turned_stay_in_sight(panel, asked, worker) -> None:
+    worker.clear()  # no report, which has parts of its own to open
+    assert "<details open>" not in text(panel("preflight"))
+    assert "<details open>" in text(panel("preflight", max_length="64"))
 
 
 def test_a_wrong_setting_is_not_told_before_anybody_asks(panel, asked) -> None:
