@@ -89,15 +89,18 @@ def write_prompts(run: Run, tell: Tell) -> None:
     if not total:
         raise Refused(f"{author} has answered every prompt of {row.project.name}.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("w", encoding="utf-8") as file:
-        for count, prompt in enumerate(prompts[:total].iterator(chunk_size=BATCH)):
-            if count % BATCH == 0:
-                tell("writing the prompts", count, total)
-            turns = conversation(prompt.messages, prompt.system, prompt.context, template)
-            line = {"key": str(prompt.pk), "messages": turns}
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    part.rename(path)
+    part = path.with_name(f"{path.name}.{run.attempt}")  # no other attempt's, should one wake up
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            for count, prompt in enumerate(prompts[:total].iterator(chunk_size=BATCH)):
+                if count % BATCH == 0:
+                    tell("writing the prompts", count, total)
+                turns = conversation(prompt.messages, prompt.system, prompt.context, template)
+                line = {"key": str(prompt.pk), "messages": turns}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        part.rename(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _answers(run: Run) -> Iterator[tuple[int, str]]:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -154,8 +155,9 @@ def tidy() -> None:
     Preflight.objects.filter(gone).delete()
     since = time.time() - 24 * 3600  # what a killed worker left
     for folder in _root().iterdir() if _root().is_dir() else []:
-        if folder.stat().st_mtime < since:
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(FileNotFoundError):  # its worker has just ended
+            if folder.stat().st_mtime < since:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _root() -> Path:

@@ -198,7 +198,8 @@ def test_it_is_cancelled_while_it_writes(cast, model, prompts, engine, monkeypat
     run = work(run, quick)
     assert run.state == "cancelled" and quick._children == {}
     assert run.reason.startswith("Cancelled by Lee.")
-    assert not Path(run.inputs.get(name="prompts").path).exists()
+    folder = Path(run.inputs.get(name="prompts").path).parent
+    assert list(folder.iterdir()) == [], "nor is half a file left"
 
 
 def test_it_is_cancelled_while_the_answers_come_in(

@@ -1,6 +1,7 @@
 """Preflight: asked once for the same, computed by a worker, followed; and a refusal blocks."""
 
 import json
+import os
 import shutil
 import sys
 import threading
@@ -222,6 +223,16 @@ def test_what_shows_erased_texts_is_forgotten(asked, says, messages) -> None:
     Snapshot.objects.update(state="withdrawn")
     runs.sweep()
     assert not Preflight.objects.exists()
+
+
+def test_old_folders_are_cleared_while_others_vanish(home, db) -> None:
+    root = home / "runs" / "preflights"
+    for name in ("old", "new"):
+        (root / name).mkdir(parents=True)
+    os.utime(root / "old", (0, 0))
+    (root / "gone").symlink_to(root / "nowhere")
+    preflights.tidy()
+    assert sorted(path.name for path in root.iterdir()) == ["gone", "new"]
 
 
 PROBE = """
