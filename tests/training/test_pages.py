@@ -231,6 +231,8 @@ def test_cancel_and_resume(lee, working) -> None:
     lee.post(reverse("training:run_cancel", args=[working.pk]))
     working.refresh_from_db()
     assert working.state == "stopping"
+    shown = text(page(lee, working))
+    assert "as soon as the step that it is at is done" in shown and "min left" not in shown
     Run.objects.update(state="cancelled", finished=timezone.now())
     refused = lee.post(reverse("training:run_resume", args=[working.pk]), follow=True)
     assert "left nothing to resume from" in text(refused)
@@ -281,6 +283,15 @@ def test_an_address_leads_to_its_recipe(lee, freeze, base) -> None:
     assert f'hx-replace-url="{url}?recipe=dpo"' in text(lee.get(panel))
     assert f'hx-get="{panel}?recipe=dpo"' in text(lee.get(url, {"recipe": "dpo"}))
     assert f'hx-get="{panel}"' in text(lee.get(url))
+
+
+def test_an_evaluations_preflight_speaks_of_no_learning(lee, freeze, base, sent, asked) -> None:
+    snapshot = freeze("sft")
+    data = {"recipe": "evaluate", "evaluate-snapshot": snapshot.pk, "evaluate-preset": "quick"}
+    data["evaluate-model"] = f"path-{base}"
+    url = reverse("training:preflight", args=[snapshot.dataset.pk])
+    shown = text(lee.post(url, data))
+    assert "<mark>measured</mark>" in shown and "learned" not in shown
 
 
 def test_a_folder_without_weights_is_not_offered(lee, panel, base) -> None:
@@ -362,7 +373,8 @@ def test_a_preflight_is_followed_and_start_comes_after_it(panel, asked, worker) 
 
     mine.update(heartbeat=timezone.now() - timedelta(minutes=2))
     lost = text(panel("preflight", known="1"))
-    assert "Its worker is gone." in lost and "Ask again" in lost and "every 1s" not in lost
+    assert "The worker that looked is gone." in lost and "Ask again" in lost
+    assert "every 1s" not in lost
     mine.update(state="passed", found=FOUND, computed=timezone.now())
     done = text(panel("preflight", known="1"))
     assert ">Start<" in done and "It can start." in done and "every 1s" not in done
