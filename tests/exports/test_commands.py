@@ -114,8 +114,8 @@ def test_what_a_killed_freeze_left_goes_with_the_next_one(sft, tmp_path) -> None
     def left(name: str, age: float) -> Path:
         work = tmp_path / name
         (work / "snapshot").mkdir(parents=True)
-        (work / "rows.marks").write_text("rows")
-        for path in (work / "rows.marks", work / "snapshot", work):
+        (work / "rows.texts").write_text("rows")
+        for path in (work / "rows.texts", work / "snapshot", work):
             os.utime(path, (path.stat().st_atime, path.stat().st_mtime - age))
         return work
 

@@ -13,7 +13,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from annotation.errors import Refused
 from exports import snapshots
 from exports.models import Dataset
-from exports.shelf import MARKS
+from exports.shelf import TEXTS
 
 DEAD = 600.0  # seconds without a word written
 
@@ -51,7 +51,7 @@ def clear_killed(out: Path) -> None:
     """Delete what a killed freeze into the same folder was writing beside it: rows that no erasure
     would find. What was written lately is somebody's who is at it."""
     for work in out.parent.glob(f".{glob.escape(out.name)}-*"):
-        if (work / MARKS).is_file() and (work / "snapshot").is_dir():
+        if (work / TEXTS).is_file() and (work / "snapshot").is_dir():
             last = max(path.stat().st_mtime for path in (work, *work.rglob("*")))
             if time.time() - last > DEAD:
                 shutil.rmtree(work, ignore_errors=True)
