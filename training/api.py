@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from django.http import HttpRequest
 from django.urls import reverse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 from rest_framework.generics import GenericAPIView
@@ -23,6 +23,7 @@ from training.models import Run, RunEvent, RunInput
 from training.planning import Plan, plan
 from training.recipes.configs import RECIPES, ConfigError, turned
 
+UNDER_WAY = "Its preflight is under way: send the same again after `Retry-After` seconds."
 CHECKPOINT = re.compile(r"([0-9]{1,9})@([0-9]{1,9})")  # run@step
 
 
@@ -155,7 +156,9 @@ class Runs(GenericAPIView[Run]):
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     @extend_schema(
-        operation_id="runs_create", request=NewRunSerializer, responses={202: RunSerializer}
+        operation_id="runs_create",
+        request=NewRunSerializer,
+        responses={202: RunSerializer, 409: OpenApiResponse(description=UNDER_WAY)},
     )
     def post(self, request: Request, slug: str) -> Response:
         """Queue a run whose preflight has passed. Else the preflight is asked for and the answer

@@ -94,6 +94,12 @@ def test_a_program_asks_until_the_preflight_is_done(api, freeze, base, sent, wor
     assert api("post", "/workspaces/acme/runs/", new(snapshot)).status_code == 202
 
 
+def test_the_schema_says_that_it_may_be_too_early(api) -> None:
+    schema = api("get", "/schema/?format=json").json()
+    answers = schema["paths"]["/api/workspaces/{slug}/runs/"]["post"]["responses"]
+    assert set(answers) == {"202", "409"} and "Retry-After" in answers["409"]["description"]
+
+
 def test_a_refusal_is_looked_at_anew_after_a_minute(
     api, freeze, base, sent, worker, monkeypatch
 ) -> None:
