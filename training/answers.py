@@ -101,6 +101,7 @@ def write_prompts(run: Run, tell: Tell) -> None:
         part.rename(path)
     finally:
         part.unlink(missing_ok=True)
+    tell("", 0, total)  # what comes now is the trainer's
 
 
 def _answers(run: Run) -> Iterator[tuple[int, str]]:
@@ -157,6 +158,7 @@ def deliver(run: Run, tell: Tell = lambda *_: None) -> dict[str, Any]:
                 metadata={"run": run.pk},
             )
             yield Record(external_id=prompt.external_id, answers=[answer])
+        tell("bringing the answers in", len(prompts), len(prompts))
 
     until = time.monotonic() + PATIENCE
     while True:

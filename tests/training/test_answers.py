@@ -64,6 +64,7 @@ def test_the_whole_way_and_back(cast, model, prompts, engine) -> None:
     run = work(ask(cast, model), engine("quick"))
     assert run.state == "succeeded", run.reason
     assert run.result["delivered"]["answers"] == 3
+    assert (run.step, run.total) == (3, 3)
     name = f"run {model.pk} · {model.name}"
     rows = Response.objects.filter(origin="model", author_name=name)
     assert {row.prompt_id: row.text for row in rows} == {
@@ -74,6 +75,12 @@ def test_the_whole_way_and_back(cast, model, prompts, engine) -> None:
     assert items.count() >= ranked
     newest = [items.filter(prompt=prompt).order_by("-round").first() for prompt in prompts]
     assert all(set(rows.values_list("pk", flat=True)) & set(item.candidates) for item in newest)
+
+
+def test_the_trainer_does_not_load_under_the_name_of_what_came_before(cast, model, prompts) -> None:
+    said = []
+    answers.write_prompts(ask(cast, model), lambda *told: said.append(told))
+    assert said == [("writing the prompts", 0, 3), ("", 0, 3)]
 
 
 def test_what_the_model_is_given(cast, model, prompts) -> None:
@@ -241,4 +248,5 @@ def test_a_worker_killed_while_they_come_in_is_waited_out(cast, model, prompts, 
             dead.delete()
 
     assert answers.deliver(run, tell)["answers"] == 3
-    assert said == ["waiting for another import into the project", "bringing the answers in"]
+    waits, comes_in = "waiting for another import into the project", "bringing the answers in"
+    assert said == [waits, comes_in, comes_in]
