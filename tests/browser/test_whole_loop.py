@@ -143,6 +143,12 @@ def test_the_whole_loop(server, log_in, tmp_path: Path) -> None:
     expect(lee.locator("svg").first).to_be_visible()
     run = lee.url
 
+    # It can be measured from its own page; what the page asks by itself takes nothing away
+    lee.get_by_text("Evaluate this model").click()
+    asks = lee.locator("#evaluations .verdict > i")
+    expect(asks).not_to_have_attribute("hx-trigger", re.compile("load"))
+    expect(lee.locator("#evaluations").get_by_role("button", name="Preflight")).to_be_visible()
+
     # The model answers the project's prompts; what Ana ranked opens again
     lee.locator("select[name=project]").select_option(label="Help desk")
     lee.locator("input[name=limit]").fill("4")

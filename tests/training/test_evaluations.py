@@ -158,6 +158,7 @@ def test_a_model_is_measured_from_its_page(lee, tuned, judge, base) -> None:
     for words in ("Evaluate this model", "its checkpoint of step 20", "Support sft v1"):
         assert words in shown
     assert "checkpoint of step 10" not in shown, "it cannot be loaded"
+    assert 'hx-target="closest .verdict" hx-select="unset"' in shown, "the form selects another part"
     assert f'<option value="path-{base}" selected>' in shown, "what it started from"
     answer = ask(lee, tuned, snapshot=snapshot_of(tuned).pk, weights="20",
                  against=f"path-{base}", reward=f"run-{judge.pk}", eval_rows="7")  # fmt: skip
@@ -275,6 +276,8 @@ def test_which_weights_were_kept_and_why_it_ended(lee, make_run) -> None:
     assert shown.count("Kept are the weights") == 1 and "A note without a code." in shown
     assert "Kept are the weights of step 40" in shown and "(loss 1.23)" in shown
     assert "It ended early. No better one at 3 looks." in shown
+    Run.objects.filter(pk=run.pk).update(state="failed", result={"state": "failed"})
+    assert text(page(lee, run)).count("Kept are the weights") == 1, "else nothing says it"
 
 
 AHEAD = {"share": 0.6, "low": 0.5, "high": 0.7}
