@@ -121,7 +121,7 @@ def kept(run: Run) -> str:
 def story(run: Run) -> list[RunEvent]:
     """Notes and alarms, newest first; without those that its result says again, above."""
     rows = run.events.filter(kind__in=("note", "alarm"))
-    if run.result:
+    if run.state == State.SUCCEEDED:
         rows = rows.exclude(pk__in=rows.filter(data__code__in=("kept", "ended")).values("pk"))
     return list(rows.order_by("-time", "-pk")[:30])
 

@@ -2,6 +2,7 @@
 erasure cannot cut out of a model, it names."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from exports.models import Snapshot
 from training.models import Run, RunInput
@@ -16,10 +17,15 @@ class Touched:
     from_run: int | None
 
     @property
-    def has_model(self) -> bool:
+    def weights(self) -> Path | None:
+        """Where its model lies; where it left none, its checkpoints, which can be resumed from and
+        measured."""
         if self.run.recipe in ("answer", "evaluate"):
-            return False
-        return bool(self.run.result.get("artifact")) or self.run.state == Run.State.SUCCEEDED
+            return None
+        if self.run.result.get("artifact") or self.run.state == Run.State.SUCCEEDED:
+            return self.run.artifact
+        checkpoints = self.run.directory / "checkpoints"
+        return checkpoints if checkpoints.is_dir() else None
 
 
 def touched(snapshots: list[Snapshot]) -> list[Touched]:

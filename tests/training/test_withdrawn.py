@@ -74,7 +74,20 @@ def test_runs_and_models_are_named_down_the_line(family) -> None:
     found = withdrawn.touched([snapshot])
     assert [each.run for each in found] == family
     assert [each.from_run for each in found] == [None, family[0].pk, family[1].pk]
-    assert all(each.snapshot == snapshot and each.has_model for each in found)
+    assert all(each.snapshot == snapshot and each.weights == each.run.artifact for each in found)
+
+
+def test_checkpoints_of_a_run_that_came_to_nothing_are_named(client, cast, family) -> None:
+    """They learned from the rows, too, and can be gone on from."""
+    stranger = Run.objects.get(state="failed")
+    snapshot = stranger.inputs.get(name="snapshot").snapshot
+    (found,) = withdrawn.touched([snapshot])
+    assert found.weights is None
+    checkpoints = stranger.directory / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    client.force_login(cast.lee)
+    panel = client.get(reverse("training:snapshot_panel", args=[snapshot.pk])).content.decode()
+    assert str(checkpoints) in panel
 
 
 def test_pages_name_them(client, cast, family, erasure) -> None:
