@@ -227,6 +227,18 @@ def test_ppo_looks_at_prompts_and_at_the_reward_run(
     assert "Nothing would judge the answers" in none["refusals"][0]
 
 
+def test_it_is_stopped_while_it_is_looked_at(llama, sft_snapshot, make_run) -> None:
+    """Rows that were counted are no steps that were trained."""
+    run = make_run("sft", {"model": llama, "snapshot": sft_snapshot})
+    run.spec["waited"] = True
+    (run.path / "stop").touch()
+    perform("sft", lambda *_: pytest.fail("it went on"), run)
+    assert result_of(run)["state"] == "stopped" and not (run.path / "preflight.json").exists()
+    said = events_of(run, "progress")
+    assert said[-2]["phase"] == "counting tokens"
+    assert (said[-1]["step"], said[-1]["total"], said[-1]["phase"]) == (0, 0, "loading")
+
+
 def test_a_run_that_waited_is_looked_at_before_it_trains(
     llama, sft_snapshot, make_run, tmp_path
 ) -> None:

@@ -81,7 +81,10 @@ def look_first(run: RunDir) -> None:
     if file.exists():
         return
     run.progress(0, 0, "preflight")
-    found = examine(run)
+    try:
+        found = examine(run)
+    finally:
+        run.progress(0, 0, "loading")  # what it counted are rows, no steps
     if not found["ok"]:
         raise ValueError("The preflight refuses: " + " ".join(found["refusals"]))
     write_json(file, found)

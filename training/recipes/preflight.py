@@ -41,7 +41,7 @@ from training.recipes.preflight_cost import add_cost
 from training.recipes.preflight_rows import Shared, Shown
 from training.recipes.process import sentence, use_threads
 from training.recipes.quantising import check_quantising
-from training.recipes.run_dir import RunDir, write_json
+from training.recipes.run_dir import RunDir, Stopped, write_json
 from training.recipes.shapes import Shape, shape_of
 from training.recipes.thumbs import check_thumbs
 from training.recipes.tokenizer import load_tokenizer
@@ -70,10 +70,13 @@ def main() -> None:
 
 
 def examine(run: RunDir) -> dict[str, Any]:
-    """All that can be said of the run. What goes wrong on the way is a refusal, in plain words."""
+    """All that can be said of the run. What goes wrong on the way is a refusal, in plain words.
+    Raises Stopped where the run was asked to stop."""
     found = Found()
     try:
         _examine(run, found)
+    except Stopped:
+        raise
     except Exception as error:
         traceback.print_exc()
         found.refusals.append(sentence(error))
@@ -180,6 +183,8 @@ def _read_rows(asked: Asked, encoder: data.Encoder, run: RunDir, config: Any, fo
     for number, row in enumerate(_drawn(asked, seed, found), 1):
         if number % SAID == 1:
             run.progress(number - 1, rows, "counting tokens")
+            if run.stop_requested:
+                raise Stopped
         try:
             if number == 1 and kind not in PLAIN:
                 data.check_template(encoder, [_conversation(row)])
