@@ -10,6 +10,7 @@ from functools import partial
 
 import psutil
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from annotation.errors import Refused
@@ -168,7 +169,11 @@ def test_how_far_it_is_and_a_worker_that_is_given_up(asked, messages, monkeypatc
     def command(directory):
         return [sys.executable, "-c", TALKS, str(directory)]
 
-    thread = threading.Thread(target=preflights.compute, args=[row.pk], kwargs={"command": command})
+    def work() -> None:
+        preflights.compute(row.pk, command=command)
+        connection.close()
+
+    thread = threading.Thread(target=work)
     thread.start()
     mine = Preflight.objects.filter(pk=row.pk)
     wait_for(mine.filter(phase="counting tokens", step=200, total=500).exists)
