@@ -3,12 +3,10 @@
 import json
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db.models import QuerySet
 
 from annotation import importing, queue
@@ -65,12 +63,11 @@ def queue_answers(
     author = author_of(model)
     if not unanswered(project, author).exists():
         raise Refused(f"{author} has answered every prompt of {project.name}.")
-    path = Path(settings.RUN_ROOT) / "prompts" / f"{uuid.uuid4().hex}.jsonl"
     return runs.create_run(
         workspace=project.workspace,
         recipe="answer",
         config=config or {},
-        inputs={"model": model, "prompts": Unanswered(project, path, limit)},
+        inputs={"model": model, "prompts": Unanswered(project, limit)},
         user=user,
         name=f"Answers for {project.name} by {author}",
     )

@@ -67,11 +67,9 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Unanswered:
-    """A project's prompts that a model has not answered, at most `limit` of them, and the file that
-    they are to be written to."""
+    """A project's prompts that a model has not answered, at most `limit` of them."""
 
     project: Project
-    path: Path
     limit: int | None = None
 
 
@@ -269,8 +267,7 @@ def choose(
         if name == "snapshot":
             chosen.append(_snapshot(recipe, value, workspace, operator))
         elif isinstance(value, Unanswered):
-            row = Chosen(name, Kind.PROMPTS, path=str(value.path))
-            chosen.append(replace(row, project=value.project, limit=value.limit))
+            chosen.append(Chosen(name, Kind.PROMPTS, project=value.project, limit=value.limit))
         elif isinstance(value, Run):
             chosen.append(_run(recipe, name, value, workspace))
         elif isinstance(value, Checkpoint):

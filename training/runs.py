@@ -71,7 +71,7 @@ def create_run(
             kind=row.kind,
             snapshot=row.snapshot,
             source=row.source,
-            path=row.path,
+            path=str(run.directory / "prompts.jsonl") if row.project else row.path,
             sha256=row.sha256,
             project=row.project,
             limit=row.limit,

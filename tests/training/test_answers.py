@@ -167,6 +167,7 @@ def test_answers_that_cannot_be_taken_in_fail_the_run(cast, model, prompts, engi
 def test_the_request_writes_nothing(cast, model, prompts, home) -> None:
     run = ask(cast, model, limit=2)
     row = run.inputs.get(name="prompts")
+    assert Path(row.path).parent == run.directory, "what forgets a run forgets its prompts"
     assert not Path(row.path).exists() and (row.project, row.limit) == (cast.project, 2)
     assert len(given(run)) == 2
 

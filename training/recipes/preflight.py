@@ -39,7 +39,7 @@ from training.recipes.heuristics import check_judged
 from training.recipes.pair_weights import pair_weights
 from training.recipes.preflight_cost import add_cost
 from training.recipes.preflight_rows import Shared, Shown
-from training.recipes.process import sentence, use_threads
+from training.recipes.process import end_with_parent, sentence, use_threads
 from training.recipes.quantising import check_quantising
 from training.recipes.run_dir import RunDir, Stopped, write_json
 from training.recipes.shapes import Shape, shape_of
@@ -65,6 +65,7 @@ def main() -> None:
         run = RunDir(sys.argv[1])
     except ValueError as error:
         sys.exit(str(error))
+    end_with_parent()
     use_threads()
     write_json(run.path / "preflight.json", examine(run))
 

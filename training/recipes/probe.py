@@ -25,7 +25,7 @@ from training.recipes.artifacts import start_of
 from training.recipes.asked import Asked
 from training.recipes.configs import RECIPES, parse
 from training.recipes.memory import AT_ONCE
-from training.recipes.process import sentence
+from training.recipes.process import end_with_parent, sentence
 from training.recipes.run_dir import RunDir, write_json
 from training.recipes.tokenizer import load_tokenizer
 
@@ -44,6 +44,7 @@ def main() -> None:
         run = RunDir(sys.argv[1])
     except ValueError as error:
         sys.exit(str(error))
+    end_with_parent()
     try:
         found = probe(run)
     except Exception as error:
