@@ -1,13 +1,32 @@
-"""Processes by host, pid and start time: a pid alone is handed out again."""
+"""This host: what it has, and its processes by pid and start: a pid alone is handed out again."""
 
 import os
 import socket
 import uuid
+from pathlib import Path
 from typing import Any
 
 import psutil
 
 HOST = socket.gethostname()
+VISIBLE = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
+CGROUP = Path("/sys/fs/cgroup/memory.max")
+GPUS = Path("/proc/driver/nvidia/gpus")
+
+
+def machine() -> str:
+    """What a run must fit into here, told without torch: memory within the cgroup, the GPUs, and
+    which of them are to be seen. A GiB more or less is the same machine."""
+    limit = CGROUP.read_text().strip() if CGROUP.is_file() else ""
+    total = min(psutil.virtual_memory().total, int(limit) if limit.isdigit() else 2**63)
+    gpus = [
+        line.partition(":")[2].strip()
+        for about in sorted(GPUS.glob("*/information"))
+        for line in about.read_text("utf-8", "replace").splitlines()
+        if line.startswith("Model")
+    ]
+    visible = [f"{name}={os.environ[name]}" for name in VISIBLE if name in os.environ]
+    return ", ".join([f"{round(total / 2**30)} GiB", *gpus, *visible])[:300]
 
 
 def identify(pid: int) -> dict[str, Any]:

@@ -150,6 +150,7 @@ class Preflight(models.Model):
     step = models.PositiveIntegerField(default=0)
     total = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=100, blank=True)  # as a run's supervisor
+    machine = models.CharField(max_length=300, blank=True)  # the worker's, as hosts.machine says
     heartbeat = models.DateTimeField()
     found = models.JSONField(default=dict)  # preflight.json
     probe = models.JSONField(null=True)  # probe.json, where two steps were tried

@@ -15,6 +15,7 @@ from training.engine import versions
 from training.inputs import Chosen, Given, choose, run_of
 from training.models import Run, RunInput
 from training.recipes.configs import RECIPES, parse, to_json
+from training.staging import staged
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,12 @@ def told(inputs: Iterable[Chosen | RunInput]) -> list[dict[str, Any]]:
 
 
 def key_of(run: Run, inputs: Iterable[Chosen | RunInput]) -> str:
-    """A hash of all that the answer of a preflight depends on."""
-    rows = told(inputs)
-    files = [_files(row["path"]) for row in rows]
+    """A hash of all that the answer of a preflight depends on, but for the machine. Raises Refused
+    where an input can no longer be had."""
+    inputs = list(inputs)
+    files = [(row.name, _files(row.path)) for row in staged(inputs)]  # bases of adapters, too
     asked = [
-        run.workspace_id, run.recipe, run.config, run.template, rows, files, versions()
+        run.workspace_id, run.recipe, run.config, run.template, told(inputs), files, versions()
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
 

@@ -2,8 +2,8 @@
 touched. The only writer of preflights.
 
 One row a question, under a hash of what was asked: what passed answers the same question for ever
-after, in another tab and for the shell. A refusal is asked anew: room on the disk or in memory may
-have been made since.
+after, in another tab and for the shell, unless the machine that it was found on has become another.
+A refusal is asked anew: room on the disk or in memory may have been made since.
 """
 
 import logging
@@ -52,8 +52,16 @@ def recipe_probe(directory: Path) -> list[str]:
 
 
 def known(plan: Plan) -> Preflight | None:
-    """What has been asked of this very run, if anybody has."""
-    return Preflight.objects.filter(key=plan.key).first()
+    """What has been asked of this very run, if anybody has, and still holds."""
+    row = Preflight.objects.filter(key=plan.key).first()
+    return None if row is None or is_outdated(row) else row
+
+
+def is_outdated(row: Preflight) -> bool:
+    """Passed, on this host, when it had other memory or other devices. What other hosts have is
+    not known here."""
+    here = hosts.host_of(row.worker) == hosts.HOST
+    return row.state == State.PASSED and here and row.machine != hosts.machine()
 
 
 def is_lost(row: Preflight) -> bool:
@@ -106,6 +114,7 @@ def _put(plan: Plan, probe: bool, again: bool) -> tuple[Preflight, bool]:
     )
     if made:
         return row, True
+    again = again or is_outdated(row)
     passed = row.state == State.PASSED
     due = is_lost(row) if row.is_busy else not passed or again or (probe and row.probe is None)
     if not due:
@@ -140,10 +149,11 @@ def check(row: Preflight) -> None:
 
 
 def keep(run: Run) -> None:
-    """Lay what the preflight of this very run found, if there was one, into its directory: the
-    recipe says in the end what was expected of it."""
-    key = planning.key_of(run, run.inputs.select_related("snapshot", "source"))
-    row = Preflight.objects.filter(key=key, state=State.PASSED).first()
+    """Lay what the preflight of this very run found on this machine, if there was one, into its
+    directory: the recipe says in the end what was expected of it."""
+    key = planning.key_of(run, run.inputs.select_related("snapshot__dataset", "source"))
+    passed = Preflight.objects.filter(key=key, state=State.PASSED, machine=hosts.machine())
+    row = passed.first()
     if row is not None:
         run.directory.mkdir(parents=True, exist_ok=True)
         write_json(run.directory / "preflight.json", row.found)
@@ -170,7 +180,11 @@ def compute(
     """The worker's door: one that nobody asked for, or that another has in hand, is left alone."""
     name = hosts.new_supervisor()
     claimed = Preflight.objects.filter(pk=pk, state=State.QUEUED).update(
-        state=State.RUNNING, worker=name, heartbeat=timezone.now(), phase="loading the libraries"
+        state=State.RUNNING,
+        worker=name,
+        machine=hosts.machine(),
+        heartbeat=timezone.now(),
+        phase="loading the libraries",
     )
     if not claimed:
         return

@@ -89,6 +89,60 @@ def test_another_model_in_the_same_folder_is_looked_at(asked, base, says, messag
     assert look(asked, says(OK)).pk != first.pk and says.times() == 2
 
 
+def test_another_base_beneath_the_judge_is_looked_at(cast, base, freeze, make_run) -> None:
+    """The judge is an adapter: what it stands on is no input of the run that it judges."""
+    beneath = base.parent / "beneath"
+    shutil.copytree(base, beneath)
+    pairs = {"model": "beneath", "snapshot": freeze("preference")}
+    judge = make_run("reward", inputs=pairs, state="succeeded")
+    judge.artifact.mkdir(parents=True)
+    asked = {
+        "workspace": cast.acme,
+        "recipe": "ppo",
+        "config": {},
+        "inputs": {"model": "tiny", "snapshot": freeze("prompts"), "reward": judge},
+    }
+    before = plan(**asked).key
+    assert plan(**asked).key == before
+    (beneath / "model.safetensors").write_bytes(b"another")
+    between = plan(**asked).key
+    (judge.artifact / "adapter_model.safetensors").write_bytes(b"another")
+    assert len({before, between, plan(**asked).key}) == 3
+
+
+def test_another_machine_is_looked_at(asked, says, messages, monkeypatch) -> None:
+    """What passed with 64 GiB has not passed with 8; what another host has is not known here."""
+    here = Preflight.objects.get(pk=look(asked, says(OK)).pk)
+    run = runs.create_run(**asked, user=None)
+    monkeypatch.setattr(hosts, "machine", lambda: "8 GiB")
+    assert preflights.known(plan(**asked)) is None
+    preflights.keep(run)
+    assert not (run.directory / "preflight.json").exists(), "it is not what is expected here"
+    again = look(asked, says(OK | {"warnings": []}))
+    assert (again.pk, again.machine, again.found["warnings"]) == (here.pk, "8 GiB", [])
+    assert says.times() == 2
+
+    Preflight.objects.update(worker="elsewhere:7:1.00:x", machine="80 GiB, H100")
+    assert preflights.known(plan(**asked)) == here
+
+
+def test_a_machine_is_its_memory_and_what_it_shows_of_its_gpus(tmp_path, monkeypatch) -> None:
+    for variable in hosts.VISIBLE:
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(hosts, "GPUS", tmp_path)
+    monkeypatch.setattr(hosts, "CGROUP", tmp_path / "memory.max")
+    plain = hosts.machine()
+    assert plain == f"{round(psutil.virtual_memory().total / 2**30)} GiB"
+    (tmp_path / "memory.max").write_text("max\n")
+    assert hosts.machine() == plain
+    (tmp_path / "memory.max").write_text(f"{3 * 2**30}\n")
+    (tmp_path / "0000:01:00.0").mkdir()
+    (tmp_path / "0000:01:00.0" / "information").write_text("Model: \t NVIDIA H200\nIRQ: 7\n")
+    assert hosts.machine() == "3 GiB, NVIDIA H200"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert hosts.machine() == "3 GiB, NVIDIA H200, CUDA_VISIBLE_DEVICES="
+
+
 def test_two_who_ask_at_once_ask_one_worker(asked, messages) -> None:
     first, second = preflights.ask(plan(**asked)), preflights.ask(plan(**asked))
     assert first.pk == second.pk and messages == [first.pk]
