@@ -151,7 +151,10 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = False  # the sweeper brings lost work back, 
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "work"  # imports, freezes, previews
-CELERY_TASK_ROUTES = {"training.tasks.supervise": {"queue": "gpu"}}
+CELERY_TASK_ROUTES = {
+    "training.tasks.supervise": {"queue": "gpu"},
+    "training.tasks.preflight": {"queue": "preflight"},  # somebody waits for it before the page
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 

@@ -23,7 +23,10 @@ from training.models import Run, RunEvent, RunInput
 from training.planning import Plan, plan
 from training.recipes.configs import RECIPES, ConfigError, turned
 
-UNDER_WAY = "Its preflight is under way: send the same again after `Retry-After` seconds."
+UNDER_WAY = (
+    "Its preflight is under way, or waits until others of the workspace have ended: send the same "
+    "again after `Retry-After` seconds."
+)
 CHECKPOINT = re.compile(r"([0-9]{1,9})@([0-9]{1,9})")  # run@step
 
 
@@ -139,9 +142,14 @@ def _under_way(wanted: Plan) -> str:
     if row is None or not preflights.is_fresh(row):
         row = preflights.ask(wanted)
     if row.is_busy:
-        return row.phase or "waiting for a worker"
+        first = preflights.ahead(row)
+        return row.phase or "waiting for a worker" + (f", {first} before it" if first else "")
     preflights.check(row)
     return ""
+
+
+def _later(detail: str, seconds: int) -> Response:
+    return Response({"detail": detail}, status=409, headers={"Retry-After": str(seconds)})
 
 
 class Runs(GenericAPIView[Run]):
@@ -176,9 +184,12 @@ class Runs(GenericAPIView[Run]):
         }
         try:
             if words := _under_way(plan(**asked)):
-                detail = f"Its preflight is under way ({words}): send it again in a moment."
-                return Response({"detail": detail}, status=409, headers={"Retry-After": "2"})
+                return _later(
+                    f"Its preflight is under way ({words}): send it again in a moment.", 2
+                )
             run = runs.create_run(user=request.user, name=values["name"], **asked)
+        except preflights.Busy as error:
+            return _later(str(error), 10)
         except ConfigError as error:
             raise ValidationError({name: [text] for name, text in error.errors.items()}) from None
         _note(request, "run started", run)

@@ -37,6 +37,6 @@ def look(pk: int) -> None:
 
 def _look(pk: int) -> None:
     try:
-        current_app.send_task(LOOK, args=[pk], retry=False)
+        current_app.send_task(LOOK, args=[pk], queue="preflight", retry=False)
     except Exception as error:  # whatever the broker's library raises
         log.warning("preflight not sent", extra={"preflight": pk, "error": str(error)})

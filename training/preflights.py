@@ -10,6 +10,7 @@ import logging
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from annotation.errors import Refused
@@ -35,8 +36,13 @@ POLL = 0.5  # seconds between two looks at what another worker does
 BEAT = 3.0  # seconds between two heartbeats where nothing new is said
 FRESH = timedelta(minutes=1)  # so long a refusal stands for programs that ask again
 OLD = timedelta(days=30)
+AT_ONCE = 4  # of a workspace: others want to be looked at, too
 
 Command = Callable[[Path], list[str]]
+
+
+class Busy(Refused):
+    """The workspace has as many preflights under way as it may; try again when one has ended."""
 
 
 class Lost(Exception):
@@ -65,18 +71,33 @@ def is_outdated(row: Preflight) -> bool:
 
 
 def is_lost(row: Preflight) -> bool:
-    """Busy, but with nobody at it: its worker is gone, or its message was never taken up."""
-    if not row.is_busy:
-        return False
-    if row.heartbeat < moves.stale_since():
-        return True
-    here = row.state == State.RUNNING and hosts.host_of(row.worker) == hosts.HOST
+    """Busy, but with nobody at it: its worker is gone, or its message was never taken up though no
+    worker has another in hand."""
+    if row.state == State.QUEUED:
+        return row.heartbeat < moves.stale_since() and not _in_hand().exists()
+    if row.state != State.RUNNING or row.heartbeat < moves.stale_since():
+        return row.state == State.RUNNING
+    here = hosts.host_of(row.worker) == hosts.HOST
     return here and not hosts.supervisor_lives(row.worker)
+
+
+def ahead(row: Preflight) -> int:
+    """How many, of any workspace, come before one that waits for a worker."""
+    waiting = Preflight.objects.filter(state=State.QUEUED, asked__lt=row.asked)
+    return waiting.count() + _in_hand().count()
+
+
+def _in_hand() -> QuerySet[Preflight]:
+    """Those that a worker was heard of at."""
+    return Preflight.objects.filter(state=State.RUNNING, heartbeat__gte=moves.stale_since())
 
 
 def ask(plan: Plan, *, probe: bool = False, again: bool = False) -> Preflight:
     """A worker is asked, unless the answer is there or one is at it. `probe`: try two steps, too;
-    `again`: even if it has passed."""
+    `again`: even if it has passed. Raises Busy."""
+    row = known(plan)
+    if row is None or _is_due(row, probe, again):
+        _check_room(plan)
     row, sent = _put(plan, probe, again)
     if sent:
         dispatch.look(row.pk)
@@ -93,6 +114,24 @@ def now(plan: Plan) -> Preflight:
         if not row.is_busy:
             return row
         time.sleep(POLL)
+
+
+def _check_room(plan: Plan) -> None:
+    others = Preflight.objects.filter(
+        workspace=plan.run.workspace, state__in=(State.QUEUED, State.RUNNING)
+    ).exclude(key=plan.key)
+    if sum(not is_lost(row) for row in others) >= AT_ONCE:
+        raise Busy(
+            f"This workspace has {AT_ONCE} preflights under way, as many as it may at once. "
+            "Ask again when one of them has ended."
+        )
+
+
+def _is_due(row: Preflight, probe: bool, again: bool) -> bool:
+    """Is a worker to be asked, though it was asked before?"""
+    if row.is_busy:
+        return is_lost(row)
+    return row.state != State.PASSED or again or (probe and row.probe is None)
 
 
 def _put(plan: Plan, probe: bool, again: bool) -> tuple[Preflight, bool]:
@@ -115,9 +154,7 @@ def _put(plan: Plan, probe: bool, again: bool) -> tuple[Preflight, bool]:
     if made:
         return row, True
     again = again or is_outdated(row)
-    passed = row.state == State.PASSED
-    due = is_lost(row) if row.is_busy else not passed or again or (probe and row.probe is None)
-    if not due:
+    if not _is_due(row, probe, again):
         return row, False
     change: dict[str, Any] = {
         **{"state": State.QUEUED, "asked": asked, "heartbeat": asked, "worker": ""},
@@ -175,9 +212,14 @@ def _root() -> Path:
 
 
 def compute(
-    pk: int, *, command: Command = recipe_preflight, probe_command: Command = recipe_probe
+    pk: int,
+    *,
+    command: Command = recipe_preflight,
+    probe_command: Command = recipe_probe,
+    closing: threading.Event | None = None,
 ) -> None:
-    """The worker's door: one that nobody asked for, or that another has in hand, is left alone."""
+    """The worker's door: one that nobody asked for, or that another has in hand, is left alone.
+    `closing`: set when the worker has been told to end."""
     name = hosts.new_supervisor()
     claimed = Preflight.objects.filter(pk=pk, state=State.QUEUED).update(
         state=State.RUNNING,
@@ -190,7 +232,8 @@ def compute(
         return
     _root().mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(dir=_root()))
-    look = Look(Preflight.objects.select_related("workspace").get(pk=pk), name, directory)
+    row = Preflight.objects.select_related("workspace").get(pk=pk)
+    look = Look(row, name, directory, closing)
     try:
         found = look.row.found or _ask(look, command)
         tried = look.row.probe
@@ -213,8 +256,10 @@ def compute(
 class Look:
     """One worker at one preflight, in a folder of its own."""
 
-    def __init__(self, row: Preflight, name: str, directory: Path) -> None:
-        self.row, self.directory = row, directory
+    def __init__(
+        self, row: Preflight, name: str, directory: Path, closing: threading.Event | None
+    ) -> None:
+        self.row, self.directory, self.closing = row, directory, closing
         self.mine = Preflight.objects.filter(pk=row.pk, worker=name, state=State.RUNNING)
         self.run = Run(
             workspace=row.workspace, recipe=row.recipe, config=row.config, template=row.template
@@ -223,7 +268,9 @@ class Look:
         self._beaten = 0.0
 
     def beat(self, **said: Any) -> None:
-        """Heartbeat and progress. Raises Lost."""
+        """Heartbeat and progress. Raises Lost, and Refused where the worker is to end."""
+        if self.closing is not None and self.closing.is_set():
+            raise Refused("Annotune was stopped while it looked. Ask again.")
         now = time.monotonic()
         if said == self._said and now - self._beaten < BEAT:
             return

@@ -1,5 +1,5 @@
-"""What a worker of the `gpu` queue does: supervise one run at a time. Preflights and embedding,
-small and for the processor, wait for no run: they go to the queue `work`."""
+"""What workers do: one of the queue `gpu` supervises one run at a time; preflights, before which
+somebody sits, wait in `preflight` for no run and no import; embedding goes to `work`."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def embed(pk: int) -> None:
 @shared_task(name=dispatch.LOOK)
 def preflight(pk: int) -> None:
     """Look at what a run would do; one that another worker has in hand is left alone."""
-    preflights.compute(pk)
+    preflights.compute(pk, closing=supervisor.shutting_down)
 
 
 @signals.worker_shutting_down.connect

@@ -94,6 +94,20 @@ def test_a_program_asks_until_the_preflight_is_done(api, freeze, base, sent, wor
     assert api("post", "/workspaces/acme/runs/", new(snapshot)).status_code == 202
 
 
+def test_a_program_waits_for_its_turn(api, freeze, base, sent, worker, monkeypatch) -> None:
+    monkeypatch.setattr(preflights, "AT_ONCE", 1)
+    worker.clear()
+    snapshot = freeze("sft")
+    assert api("post", "/workspaces/acme/runs/", new(snapshot)).status_code == 409
+    other = new(snapshot) | {"config": {"seed": 7}}
+    answer = api("post", "/workspaces/acme/runs/", other)
+    assert (answer.status_code, answer["Retry-After"]) == (409, "10")
+    assert "1 preflights under way" in answer.json()["detail"]
+    preflights.compute(Preflight.objects.get().pk)
+    answer = api("post", "/workspaces/acme/runs/", other)
+    assert (answer.status_code, answer["Retry-After"]) == (409, "2")
+
+
 def test_the_schema_says_that_it_may_be_too_early(api) -> None:
     schema = api("get", "/schema/?format=json").json()
     answers = schema["paths"]["/api/workspaces/{slug}/runs/"]["post"]["responses"]

@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from annotation import importing
 from annotation.records import Record
 from tests.training.conftest import wait_for
-from training import preflights, supervisor
+from training import dispatch, preflights, supervisor
 from training.management.commands import serve
 from training.models import Run
 
@@ -169,10 +169,19 @@ def test_a_child_that_dies_is_started_again_later_each_time(monkeypatch) -> None
     assert "again in 7 s" in child.look()
 
 
-def test_serve_runs_three_processes_and_none_of_them_logs_requests() -> None:
+def test_serve_runs_four_processes_and_none_of_them_logs_requests() -> None:
     family = serve.children("127.0.0.1", 8000, 2, 4)
-    assert [child.name for child in family] == ["web", "worker", "gpu worker"]
+    assert [child.name for child in family] == ["web", "worker", "preflight worker", "gpu worker"]
     assert "--access-logfile" not in family[0].command
+
+
+def test_a_preflight_waits_for_no_import_and_every_queue_has_its_worker(settings) -> None:
+    family = serve.children("127.0.0.1", 8000, 2, 4)
+    queues = [c.command[c.command.index("--queues") + 1] for c in family if "--queues" in c.command]
+    routes = settings.CELERY_TASK_ROUTES
+    sent = {route["queue"] for route in routes.values()} | {settings.CELERY_TASK_DEFAULT_QUEUE}
+    assert sorted(queues) == sorted(sent) and len(set(queues)) == 3
+    assert routes[dispatch.LOOK] == {"queue": "preflight"}
 
 
 def test_the_end_kills_what_does_not_end(monkeypatch, tmp_path) -> None:

@@ -354,6 +354,16 @@ def test_a_refusal_of_the_preflight_blocks_the_start(panel, asked) -> None:
     assert not Run.objects.exists()
 
 
+def test_the_page_says_how_many_come_before_it(panel, asked, worker) -> None:
+    worker.clear()
+    panel("preflight", max_length="64")
+    shown = text(panel("preflight"))
+    assert "waiting for a worker, 1 preflight before it" in shown
+    Preflight.objects.update(heartbeat=timezone.now() - timedelta(minutes=2))
+    shown = text(panel("preflight", known="1"))
+    assert "No worker has taken it up" in shown and "that takes preflights" in shown
+
+
 def test_a_preflight_is_followed_and_start_comes_after_it(panel, asked, worker) -> None:
     """A page that answers at once; what a worker says; and what another setting has to do with."""
     worker.clear()  # no worker

@@ -258,6 +258,58 @@ def test_a_lost_worker_is_told_and_asked_again(asked, says, messages) -> None:
     assert preflights.is_lost(row), "nobody has taken it up"
 
 
+def others(asked, number: int, **columns) -> list[Preflight]:
+    """So many other preflights, asked before."""
+    early = timezone.now() - timedelta(minutes=5)
+    rows = []
+    for seed in range(100, 100 + number):
+        row = preflights.ask(plan(**asked | {"config": {"seed": seed}}))
+        Preflight.objects.filter(pk=row.pk).update(**{"asked": early} | columns)
+        rows.append(row)
+    return rows
+
+
+def test_one_that_waits_behind_another_is_not_lost(asked, messages) -> None:
+    """No worker has taken it up for long, but one is there: it has another in hand."""
+    row = preflights.ask(plan(**asked))
+    since = timezone.now() - timedelta(minutes=2)
+    Preflight.objects.filter(pk=row.pk).update(asked=since, heartbeat=since)
+    working = f"{hosts.HOST}:{os.getpid()}:{psutil.Process().create_time():.2f}:x"
+    others(asked, 1, state="running", worker=working)
+    row.refresh_from_db()
+    assert not preflights.is_lost(row) and preflights.ahead(row) == 1
+    Preflight.objects.exclude(pk=row.pk).update(state="passed")
+    assert preflights.is_lost(row) and preflights.ahead(row) == 0
+
+
+def test_a_workspace_may_ask_for_four_at_once(asked, messages, says, monkeypatch) -> None:
+    waiting = others(asked, 4)
+    with pytest.raises(preflights.Busy, match="has 4 preflights under way"):
+        preflights.ask(plan(**asked))
+    assert len(messages) == 4 and Preflight.objects.count() == 4
+    assert preflights.ask(plan(**asked | {"config": {"seed": 100}})).pk == waiting[0].pk
+    compute = preflights.compute
+    with monkeypatch.context() as patch:
+        patch.setattr(preflights, "compute", lambda pk: compute(pk, command=says(OK)))
+        assert preflights.now(plan(**asked)).state == "passed", "the shell asks no worker"
+    assert preflights.ask(plan(**asked)).state == "passed", "what is known is not asked for"
+
+    Preflight.objects.filter(state="queued").update(heartbeat=timezone.now() - timedelta(hours=1))
+    other = asked | {"config": {"seed": 9}}
+    assert preflights.ask(plan(**other)).state == "queued", "lost ones hold nobody up"
+
+
+def test_a_worker_that_is_told_to_end_does_not_wait_for_it(asked, messages, monkeypatch) -> None:
+    monkeypatch.setattr(preflight_job, "POLL", 0.02)
+    closing = threading.Event()
+    closing.set()
+    row = preflights.ask(plan(**asked))
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    preflights.compute(row.pk, command=lambda _: command, closing=closing)
+    row.refresh_from_db()
+    assert row.state == "failed" and "Annotune was stopped" in row.reason
+
+
 def test_the_shell_finds_out_by_itself(asked, says, monkeypatch) -> None:
     compute = preflights.compute
     monkeypatch.setattr(preflights, "compute", lambda pk: compute(pk, command=says(OK)))

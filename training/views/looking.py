@@ -35,6 +35,12 @@ class Look:
         return "lost" if preflights.is_lost(self.row) else self.row.state
 
     @property
+    def ahead(self) -> int:
+        """How many preflights a worker does before it."""
+        assert self.row is not None
+        return preflights.ahead(self.row)
+
+    @property
     def for_long(self) -> str:
         """How long ago it was asked, or answered."""
         assert self.row is not None

@@ -96,7 +96,9 @@ def children(host: str, port: int, processes: int, threads: int) -> list[Child]:
               "--quiet", "worker", "--loglevel", "WARNING", "--without-gossip", "--without-mingle",
               "--without-heartbeat"]  # fmt: skip
     work = ["--queues", "work", "--concurrency", "2", "--hostname", "work@%h"]
-    # Threads: this worker only watches trainers, and hears at once when it is to stop.
+    # Threads: these only watch processes of their own, and hear at once when they are to stop.
+    look = ["--queues", "preflight", "--concurrency", "2", "--pool", "threads",
+            "--hostname", "preflight@%h"]  # fmt: skip
     gpu = ["--queues", "gpu", "--concurrency", "1", "--pool", "threads", "--hostname", "gpu@%h"]
     return [
         Child(
@@ -107,6 +109,7 @@ def children(host: str, port: int, processes: int, threads: int) -> list[Child]:
              "--log-level", "warning"],
         ),
         Child("worker", [*worker, *work]),
+        Child("preflight worker", [*worker, *look]),
         Child("gpu worker", [*worker, *gpu]),
     ]  # fmt: skip
 
