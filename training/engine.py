@@ -108,6 +108,7 @@ def stage(run: Run, directory: Path, inputs: Iterable[Chosen | RunInput]) -> Non
             "inputs": rows,
             "template": run.template,
             "waited": waited(run, inputs),
+            "preflight_seconds": settings.PREFLIGHT_SECONDS,
             "versions": versions(),
         },
     )

@@ -9,7 +9,6 @@ A refusal is asked anew: room on the disk or in memory may have been made since.
 import logging
 import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -200,10 +199,18 @@ def tidy() -> None:
     """Forget old ones, and those of snapshots that were withdrawn: they show texts of rows."""
     gone = Q(asked__lt=timezone.now() - OLD) | Q(snapshot__state=Snapshot.State.WITHDRAWN)
     Preflight.objects.filter(gone).delete()
-    since = time.time() - 24 * 3600  # what a killed worker left
+    _clear()
+
+
+def _clear() -> None:
+    """Delete what killed workers left. A folder bears its worker's name: those of this host are
+    known to be gone, those of others are given a day."""
+    since = time.time() - 24 * 3600
     for folder in _root().iterdir() if _root().is_dir() else []:
+        here = hosts.host_of(folder.name) == hosts.HOST
         with suppress(FileNotFoundError):  # its worker has just ended
-            if folder.stat().st_mtime < since:
+            dead = not hosts.supervisor_lives(folder.name) if here else False
+            if dead or folder.stat().st_mtime < since:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -230,8 +237,9 @@ def compute(
     )
     if not claimed:
         return
-    _root().mkdir(parents=True, exist_ok=True)
-    directory = Path(tempfile.mkdtemp(dir=_root()))
+    _clear()
+    directory = _root() / name
+    directory.mkdir(mode=0o700, parents=True)
     row = Preflight.objects.select_related("workspace").get(pk=pk)
     look = Look(row, name, directory, closing)
     try:

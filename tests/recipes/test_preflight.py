@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -237,6 +239,26 @@ def test_it_is_stopped_while_it_is_looked_at(llama, sft_snapshot, make_run) -> N
     said = events_of(run, "progress")
     assert said[-2]["phase"] == "counting tokens"
     assert (said[-1]["step"], said[-1]["total"], said[-1]["phase"]) == (0, 0, "loading")
+
+
+def test_a_run_does_not_look_for_ever(llama, sft_snapshot, make_run, monkeypatch) -> None:
+    """Nobody sits before it who could try again: it trains, and says that it was not looked at."""
+
+    def endless(*_):
+        while True:
+            try:
+                time.sleep(60)
+            except Exception:
+                continue
+
+    monkeypatch.setattr(preflight, "_examine", endless)
+    run = make_run("sft", {"model": llama, "snapshot": sft_snapshot})
+    run.spec |= {"waited": True, "preflight_seconds": 0.1}
+    perform("sft", lambda *_: {}, run)
+    assert result_of(run)["state"] == "succeeded" and not (run.path / "preflight.json").exists()
+    assert "longer than 0.1 s" in events_of(run, "note")[0]["text"]
+    assert events_of(run, "progress")[-1]["phase"] == "loading"
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
 def test_a_run_that_waited_is_looked_at_before_it_trains(

@@ -346,6 +346,17 @@ def test_old_folders_are_cleared_while_others_vanish(home, db) -> None:
     assert sorted(path.name for path in root.iterdir()) == ["gone", "new"]
 
 
+def test_what_a_killed_worker_left_is_gone_with_the_next_look(asked, says, messages, home) -> None:
+    """It holds texts of rows. What others are at stays."""
+    root = home / "runs" / "preflights"
+    lives = f"{hosts.HOST}:{os.getpid()}:{psutil.Process().create_time():.2f}:x"
+    names = [f"{hosts.HOST}:999999999:1.00:dead", lives, "elsewhere:999999999:1.00:y"]
+    for name in names:
+        (root / name).mkdir(parents=True)
+    look(asked, says(OK))
+    assert {path.name for path in root.iterdir()} == set(names[1:])
+
+
 PROBE = """
 import pathlib, sys
 directory = pathlib.Path(sys.argv[-1])

@@ -203,7 +203,8 @@ def test_rlhf_is_three_runs_in_order(cast, base, freeze, sent) -> None:
     for made in (sft, reward):
         made.artifact.mkdir(parents=True)
     stage(ppo, ppo.directory, ppo.inputs.order_by("pk"))
-    assert json.loads((ppo.directory / "spec.json").read_text())["waited"] is True
+    spec = json.loads((ppo.directory / "spec.json").read_text())
+    assert (spec["waited"], spec["preflight_seconds"]) == (True, 120)
 
 
 def test_a_presets_rate_is_not_for_all_weights(cast, base, freeze, sent) -> None:

@@ -13,7 +13,14 @@ from training.recipes.alarms import compare
 from training.recipes.artifacts import as_continued, start_of
 from training.recipes.configs import parse
 from training.recipes.preflight import examine
-from training.recipes.process import loaded_mib, peak_mib, sentence, use_threads
+from training.recipes.process import (
+    TookTooLong,
+    loaded_mib,
+    peak_mib,
+    sentence,
+    time_limit,
+    use_threads,
+)
 from training.recipes.run_dir import RunDir, Stopped, write_json
 
 # What a recipe is: it works in the run directory and returns what result.json is to say.
@@ -76,13 +83,19 @@ def perform(recipe: str, work: Work, run: RunDir) -> int:
 
 def look_first(run: RunDir) -> None:
     """The preflight of a run that was made before what it starts from was there: on the first
-    attempt, before anything trains. Raises ValueError with what it refuses."""
+    attempt, before anything trains. Raises ValueError with what it refuses. Nobody sits before it
+    who could try again: where it takes too long the run goes on without."""
     file = run.path / "preflight.json"
     if file.exists():
         return
     run.progress(0, 0, "preflight")
+    seconds = run.spec.get("preflight_seconds", 0)
     try:
-        found = examine(run)
+        with time_limit(seconds):
+            found = examine(run)
+    except TookTooLong:
+        run.event("note", text=f"Its own preflight took longer than {seconds} s and was left out.")
+        return
     finally:
         run.progress(0, 0, "loading")  # what it counted are rows, no steps
     if not found["ok"]:

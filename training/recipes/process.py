@@ -6,6 +6,8 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 import torch
@@ -36,6 +38,26 @@ def end_with_parent() -> None:
     worker was killed would go on with nobody to read it, or to say that it takes too long."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class TookTooLong(BaseException):
+    """Raised by the clock amid the work: no `except Exception` there takes it for its own."""
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TookTooLong within once so many seconds are over; 0: never. In the main thread only."""
+
+    def over(*_: object) -> None:
+        raise TookTooLong
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def use_threads() -> None:

@@ -1,7 +1,8 @@
 """The contract on disk between whoever supervises a run and the recipe that trains (stdlib only).
 
     spec.json      in: run, attempt, recipe, config, seed, inputs, template, versions; waited, if no
-                   preflight could look at it before its inputs were there
+                   preflight could look at it before its inputs were there, and preflight_seconds,
+                   how long it may then look itself
     inputs/        in: what was staged: a model, an adapter, a reward run, a snapshot
     events.jsonl   out: one JSON object a line, append-only: seq, attempt, time, kind, step, …
     log.txt        out: stdout and stderr of the process
