@@ -169,6 +169,14 @@ def snapshot_folder(text: str | Path) -> tuple[Snapshot | None, Path, dict[str, 
     return row, path, about
 
 
+def check_copy(path: str | Path, sha256: str) -> None:
+    """A folder that is no snapshot of ours may be a copy of one. Raises Refused where that one has
+    been withdrawn: what was erased stands in both."""
+    ours = Snapshot.objects.select_related("dataset__workspace").filter(sha256=sha256)
+    if sha256 and any(withdrawal.check(row).state == Snapshot.State.WITHDRAWN for row in ours):
+        raise Refused(f"{path} is a copy of a snapshot that has been withdrawn.")
+
+
 def _snapshot(recipe: str, given: Given, workspace: Workspace, operator: bool) -> Chosen:
     """The snapshot, if the recipe can read it. Raises Refused."""
     wanted = RECIPES[recipe].dataset
@@ -179,8 +187,7 @@ def _snapshot(recipe: str, given: Given, workspace: Workspace, operator: bool) -
         row, path, about = snapshot_folder(given)
         if row is None:
             sha256, kind = str(about.get("sha256", "")), about.get("kind")
-            if sha256 and Snapshot.objects.filter(sha256=sha256, state="withdrawn").exists():
-                raise Refused(f"{path} is a copy of a snapshot that has been withdrawn.")
+            check_copy(path, sha256)
             if wanted not in ("any", kind):
                 raise Refused(f"{title} reads a snapshot of kind {wanted}; {path} is of {kind}.")
             return Chosen("snapshot", Kind.SNAPSHOT, path=str(path), sha256=sha256)

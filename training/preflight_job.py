@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,30 @@ from django.conf import settings
 
 from annotation.errors import Refused
 from exports.models import Snapshot
+from training import hosts
 from training.engine import environment, stage
 from training.events import clean
 from training.inputs import Chosen
 from training.models import Preflight, Run
 
 POLL = 0.5  # seconds between two looks at the process
+
+
+def root() -> Path:
+    """Where each look has a folder of its own, while it lasts."""
+    return Path(settings.RUN_ROOT) / "preflights"
+
+
+def clear() -> None:
+    """Delete what killed workers left. A folder bears its worker's name: those of this host are
+    known to be gone, those of others are given a day."""
+    since = time.time() - 24 * 3600
+    for folder in root().iterdir() if root().is_dir() else []:
+        here = hosts.host_of(folder.name) == hosts.HOST
+        with suppress(FileNotFoundError):  # its worker has just ended
+            dead = not hosts.supervisor_lives(folder.name) if here else False
+            if dead or folder.stat().st_mtime < since:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def inputs_of(row: Preflight) -> list[Chosen]:

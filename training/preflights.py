@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -196,26 +195,15 @@ def keep(run: Run) -> None:
 
 
 def tidy() -> None:
-    """Forget old ones, and those of snapshots that were withdrawn: they show texts of rows."""
+    """Forget old ones, and those of snapshots that were withdrawn, or of copies of these that the
+    shell named: they show texts of rows."""
     gone = Q(asked__lt=timezone.now() - OLD) | Q(snapshot__state=Snapshot.State.WITHDRAWN)
-    Preflight.objects.filter(gone).delete()
-    _clear()
-
-
-def _clear() -> None:
-    """Delete what killed workers left. A folder bears its worker's name: those of this host are
-    known to be gone, those of others are given a day."""
-    since = time.time() - 24 * 3600
-    for folder in _root().iterdir() if _root().is_dir() else []:
-        here = hosts.host_of(folder.name) == hosts.HOST
-        with suppress(FileNotFoundError):  # its worker has just ended
-            dead = not hosts.supervisor_lives(folder.name) if here else False
-            if dead or folder.stat().st_mtime < since:
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _root() -> Path:
-    return Path(settings.RUN_ROOT) / "preflights"
+    withdrawn = Snapshot.objects.filter(state=Snapshot.State.WITHDRAWN)
+    erased = set(withdrawn.exclude(sha256="").values_list("sha256", flat=True))
+    unbound = Preflight.objects.filter(snapshot=None).values_list("pk", "inputs")
+    copies = [pk for pk, rows in unbound if any(row["sha256"] in erased for row in rows)]
+    Preflight.objects.filter(gone | Q(pk__in=copies)).delete()
+    job.clear()
 
 
 def compute(
@@ -237,8 +225,8 @@ def compute(
     )
     if not claimed:
         return
-    _clear()
-    directory = _root() / name
+    job.clear()
+    directory = job.root() / name
     directory.mkdir(mode=0o700, parents=True)
     row = Preflight.objects.select_related("workspace").get(pk=pk)
     look = Look(row, name, directory, closing)

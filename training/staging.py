@@ -8,7 +8,7 @@ from pathlib import Path
 from annotation.errors import Refused
 from exports import withdrawal
 from exports.models import Snapshot
-from training.inputs import Chosen, Given, base_of, model_path
+from training.inputs import Chosen, Given, base_of, check_copy, model_path
 from training.models import Run, RunInput
 
 
@@ -35,6 +35,8 @@ def staged(rows: Iterable[Chosen | RunInput]) -> list[Staged]:
             if row.snapshot.state != Snapshot.State.READY:
                 raise Refused(f"{row.snapshot} is {row.snapshot.state} now.")
             entry = replace(entry, path=row.snapshot.path, is_local=True)
+        elif row.kind == RunInput.Kind.SNAPSHOT:
+            check_copy(row.path, row.sha256)
         elif row.source is not None:
             if row.awaited and row.source.state != Run.State.SUCCEEDED:
                 raise Refused(f"Run {row.source.pk}, which it starts from, has not succeeded.")

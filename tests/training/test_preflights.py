@@ -17,6 +17,7 @@ from annotation.errors import Refused
 from exports.models import Snapshot
 from tests.training.conftest import wait_for
 from training import dispatch, hosts, preflight_job, preflights, runs
+from training.engine import LOCAL
 from training.models import Preflight
 from training.planning import plan
 
@@ -332,6 +333,23 @@ def test_what_shows_erased_texts_is_forgotten(asked, says, messages) -> None:
     runs.sweep()
     assert Preflight.objects.count() == 1
     Snapshot.objects.update(state="withdrawn")
+    runs.sweep()
+    assert not Preflight.objects.exists()
+
+
+def test_a_copy_of_what_was_erased_is_forgotten_too(asked, says, messages, tmp_path) -> None:
+    """The shell names a folder: no row of ours says that it is to go with the snapshot."""
+    snapshot = asked["inputs"]["snapshot"]
+    copy = shutil.copytree(snapshot.path, tmp_path / "copy")
+    asked = asked | {"inputs": asked["inputs"] | {"snapshot": copy}, "operator": True}
+    row = look(asked, says(OK))
+    assert row.state == "passed" and row.snapshot is None
+    run = runs.create_run(**asked, user=None)
+    runs.sweep()
+    assert Preflight.objects.count() == 1
+    Snapshot.objects.update(state="withdrawn")
+    with pytest.raises(Refused, match="copy of a snapshot that has been withdrawn"):
+        LOCAL.submit(run)
     runs.sweep()
     assert not Preflight.objects.exists()
 
