@@ -1,9 +1,9 @@
 """What a run has to say, read from its rows and made ready for a page."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
 from django.utils import timezone
 from django.utils.timesince import timesince
 
@@ -37,8 +37,14 @@ def span(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60} min"
 
 
-def line(run: Run) -> dict[str, Any]:
-    """A run as lists show it."""
+def lines(runs: Iterable[Run]) -> list[dict[str, Any]]:
+    """Runs as lists show them."""
+    found = list(runs)
+    before = ahead() if any(run.state == State.QUEUED for run in found) else {}
+    return [_line(run, before.get(run.pk, 0)) for run in found]
+
+
+def _line(run: Run, before: int) -> dict[str, Any]:
     took = (run.finished or timezone.now()) - run.started if run.started else None
     return {
         "run": run,
@@ -48,14 +54,16 @@ def line(run: Run) -> dict[str, Any]:
         "left": span(run.seconds_left) if run.seconds_left is not None else "",
         "took": span(took.total_seconds()) if took else "",
         "headline": results.headline(run),
-        "ahead": ahead(run) if run.state == State.QUEUED else 0,
+        "ahead": before,
     }
 
 
-def ahead(run: Run) -> int:
-    """How many runs, of any workspace, come before a queued one."""
-    waiting = Q(state=State.QUEUED, pk__lt=run.pk)
-    return Run.objects.filter(waiting | Q(state__in=Run.ACTIVE)).count()
+def ahead() -> dict[int, int]:
+    """How many runs, of any workspace, come before each queued one."""
+    rows = Run.objects.filter(state__in=(State.QUEUED, *Run.ACTIVE)).order_by("pk")
+    states = list(rows.values_list("pk", "state"))
+    queued = [pk for pk, state in states if state == State.QUEUED]
+    return {pk: len(states) - len(queued) + place for place, pk in enumerate(queued)}
 
 
 def counted(run: Run) -> str:
@@ -176,7 +184,7 @@ def page(run: Run) -> dict[str, Any]:
     given = lineage(run)
     drawn = run_charts.drawn(run)
     return {
-        **line(run),
+        **lines([run])[0],
         "live": not run.has_ended,
         "lineage": given,
         "awaited": [row["run"] for row in given if row["run"] and not row["run"].has_ended],

@@ -4,7 +4,7 @@ side. Its numbers come from a file that is not believed: what is no number is le
 from collections.abc import Iterable
 from typing import Any, TypeGuard
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, prefetch_related_objects
 
 from exports.models import Snapshot
 from training import charts
@@ -246,11 +246,12 @@ def side_by_side(runs: Iterable[Run]) -> dict[str, Any] | None:
     found = list(runs)
     if not found:
         return None
+    prefetch_related_objects(found, "inputs__source", "inputs__snapshot__dataset")
     after = {run.pk: metrics_of(run)[1] for run in found}
     names = [n for n in METRICS if any(is_number(row.get(n)) for row in after.values())]
     rows = []
     for run in found:
-        inputs = {row.name: row for row in run.inputs.select_related("source", "snapshot__dataset")}
+        inputs = {row.name: row for row in run.inputs.all()}
         top = inputs.get("init") or inputs.get("model")
         step = top.path.rpartition("step-")[2] if top and top.source and top.path else ""
         snapshot = inputs["snapshot"].snapshot if "snapshot" in inputs else None

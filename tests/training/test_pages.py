@@ -5,6 +5,8 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -189,6 +191,29 @@ def test_a_queued_run_says_how_many_come_before_it(lee, make_run) -> None:
     last = make_run()
     assert "2 runs are before it" in text(page(lee, last))
     assert "2 before it" in text(lee.get(reverse("training:runs", args=["acme"])))
+
+
+def test_lists_ask_the_database_no_more_for_more_rows(lee, make_run, finished) -> None:
+    url = reverse("training:runs", args=["acme"])
+    panel = reverse(
+        "training:dataset_panel", args=[finished.inputs.get(name="snapshot").snapshot.dataset_id]
+    )
+
+    def queries(page: str) -> int:
+        with CaptureQueriesContext(connection) as found:
+            assert lee.get(page).status_code == 200
+        return len(found)
+
+    def more() -> None:
+        inputs = {"model": finished, "snapshot": finished.inputs.get(name="snapshot").snapshot}
+        make_run("evaluate", inputs=inputs, state="succeeded")
+        make_run()
+
+    more()
+    few = queries(url), queries(panel)
+    for _ in range(4):
+        more()
+    assert (queries(url), queries(panel)) == few
 
 
 def test_every_state_has_a_page(lee, make_run) -> None:

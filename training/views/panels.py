@@ -40,7 +40,7 @@ def home_panel(request: HttpRequest, slug: str) -> HttpResponse:
     """Runs under way in the workspace, polled while there are any."""
     workspace = access.workspace(request, slug, Role.LEAD)
     under_way = workspace.runs.exclude(state__in=Run.ENDED).order_by("pk")
-    context = {"runs": [reports.line(run) for run in under_way], "slug": slug}
+    context = {"runs": reports.lines(under_way), "slug": slug}
     return render(request, "training/_home_panel.html", context)
 
 

@@ -39,7 +39,7 @@ def runs(request: HttpRequest, slug: str) -> HttpResponse:
     page = Paginator(workspace.runs.order_by("-pk"), PER_PAGE).get_page(request.GET.get("page"))
     context = {
         "page": page,
-        "rows": [reports.line(run) for run in page],
+        "rows": reports.lines(page),
         "live": any(not run.has_ended for run in page),
     }
     partial = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")

@@ -65,7 +65,7 @@ def _panel(
         "rlhf_open": rlhf is not None,
         "verdict": _verdict(dataset, form, None if rlhf else looks),
         "rlhf_verdict": _rlhf_verdict(dataset, rlhf, looks if rlhf else None),
-        "runs": [reports.line(run) for run in training[:6]],
+        "runs": reports.lines(training[:6]),
         "evaluations": results.side_by_side(evaluations[:12]),
         "converting": Run.objects.filter(recipe="convert").exclude(state__in=Run.ENDED).first(),
         **more,
