@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 
 from annotation.models import Workspace
 from exports.models import Dataset, Snapshot
+from training import planning
 from training.inputs import LANGUAGE, Given, base_models, sources
 from training.models import Run
 from training.recipes.configs import RECIPES, ConfigError, EvaluateConfig, parse, turned
@@ -149,7 +150,7 @@ class ConfigForm(forms.Form):
         given = {name: cleaned[name] for name in self.specs if cleaned.get(name) not in (None, "")}
         values = turned(preset_values(self.recipe, cleaned.get("preset", "")), given)
         try:
-            parsed = parse(self.recipe, values)
+            parsed = planning.read(self.recipe, values)
         except ConfigError as error:
             for name, text in error.errors.items():
                 self.add_error(name if name in self.fields else None, text)

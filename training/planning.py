@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from exports import chat
 from training.engine import versions
 from training.inputs import Chosen, Given, choose, run_of
 from training.models import Run, RunInput
-from training.recipes.configs import RECIPES, parse, to_json
+from training.recipes import heuristics
+from training.recipes.configs import RECIPES, ConfigError, PPOConfig, parse, to_json
 from training.staging import staged
 
 
@@ -39,6 +41,24 @@ class Plan:
         return any(row.awaited is not None and not row.awaited.has_ended for row in self.inputs)
 
 
+def read(recipe: str, values: dict[str, Any]) -> Any:
+    """The config as `parse` takes it, and of PPO with a rule that can judge. Raises ConfigError,
+    naming each knob that is wrong."""
+    config = parse(recipe, values)
+    if recipe == "ppo":
+        try:
+            _try_rule(config.rule, config.rule_value)
+        except ValueError as error:
+            raise ConfigError({"rule_value": str(error)}) from None
+    return config
+
+
+@lru_cache(maxsize=256)
+def _try_rule(rule: str, value: str) -> None:
+    """Once for each: a pattern is tried in a process of its own. Raises ValueError."""
+    heuristics.rule_of(PPOConfig(rule=rule, rule_value=value))
+
+
 def plan(
     *,
     workspace: Workspace,
@@ -51,7 +71,7 @@ def plan(
     which may name a snapshot's folder. Raises ConfigError per knob, Refused for the inputs."""
     if recipe not in RECIPES:
         raise Refused(f"There is no recipe “{recipe}”; there are {', '.join(RECIPES)}.")
-    values = to_json(parse(recipe, _with_template(recipe, config, inputs)))
+    values = to_json(read(recipe, _with_template(recipe, config, inputs)))
     chosen = choose(recipe=recipe, given=inputs, workspace=workspace, operator=operator)
     if recipe == "ppo" and values["rule"] == "none" and "reward" not in {c.name for c in chosen}:
         raise Refused("PPO needs a judge: a reward model, a rule (its knob “rule”), or both.")

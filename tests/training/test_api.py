@@ -68,6 +68,17 @@ def test_what_is_refused(api, freeze, base, sent, change, words) -> None:
     assert not Run.objects.exists()
 
 
+def test_a_rule_that_cannot_judge_is_told_at_its_knob(api, freeze, base) -> None:
+    asked = {
+        "recipe": "ppo",
+        "inputs": {"model": "tiny", "snapshot": freeze("prompts").pk},
+        "config": {"rule": "length"},
+    }
+    answer = api("post", "/workspaces/acme/runs/", asked)
+    assert answer.status_code == 400 and list(answer.json()) == ["rule_value"]
+    assert not Preflight.objects.exists()
+
+
 def test_a_preflights_refusal(api, freeze, base, sent, monkeypatch) -> None:
     monkeypatch.setattr(preflights, "_ask", lambda *_: {"ok": False, "refusals": ["Too big."]})
     answer = api("post", "/workspaces/acme/runs/", new(freeze("sft")))

@@ -417,6 +417,32 @@ def test_a_preflight_is_followed_and_start_comes_after_it(panel, asked, worker) 
     assert panel("start")["HX-Redirect"] and Run.objects.count() == 1
 
 
+@pytest.mark.parametrize(
+    ("rule", "value", "words"),
+    [
+        ("length", "", "needs words from and to, such as 20-80"),
+        ("keyword", " ", "needs words as its rule_value"),
+        ("regex", "(", "cannot be read"),
+        ("exact", "", "needs the one right answer"),
+    ],
+)
+def test_a_rule_that_cannot_judge_is_told_at_its_field(
+    lee, freeze, base, rule, value, words
+) -> None:
+    snapshot = freeze("prompts")
+    data = {
+        "recipe": "ppo", "ppo-snapshot": snapshot.pk, "ppo-model": f"path-{base}",
+        "ppo-preset": "quick", "ppo-rule": rule, "ppo-rule_value": value,
+    }  # fmt: skip
+    for act in ("preflight", "start"):
+        response = lee.post(reverse(f"training:{act}", args=[snapshot.dataset_id]), data)
+        shown = text(response)
+        field = shown[shown.index("<label", shown.index('for="id_ppo-rule_value"') - 8) :]
+        assert response.status_code == 422 and words in field[: field.index("</div>")]
+    assert "<details open><summary>All settings" in shown
+    assert not Preflight.objects.exists()
+
+
 def test_settings_that_were_turned_stay_in_sight(panel, asked, worker) -> None:
     worker.clear()  # no report, which has parts of its own to open
     assert "<details open>" not in text(panel("preflight"))
