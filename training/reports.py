@@ -126,9 +126,16 @@ def kept(run: Run) -> str:
     )
 
 
+def remarks(run: Run) -> list[RunEvent]:
+    """What its own preflight remarked, where nobody could look before its turn came."""
+    return list(run.events.filter(kind="note", data__code="preflight").order_by("time", "pk")[:20])
+
+
 def story(run: Run) -> list[RunEvent]:
-    """Notes and alarms, newest first; without those that its result says again, above."""
+    """Notes and alarms, newest first; without what stands above: remarks of its preflight, and what
+    its result says again."""
     rows = run.events.filter(kind__in=("note", "alarm"))
+    rows = rows.exclude(pk__in=rows.filter(data__code="preflight").values("pk"))
     if run.state == State.SUCCEEDED:
         rows = rows.exclude(pk__in=rows.filter(data__code__in=("kept", "ended")).values("pk"))
     return list(rows.order_by("-time", "-pk")[:30])
@@ -191,6 +198,7 @@ def page(run: Run) -> dict[str, Any]:
         "charts": drawn,
         "more_charts": [each for each in drawn if not each["known"]],
         "alarms": alarms(run),
+        "remarks": remarks(run),
         "kept": kept(run),
         "ended_early": str(run.result.get("reason") or "") if run.state == "succeeded" else "",
         "adaptation": ADAPTATIONS.get(str(run.config.get("adaptation") or ""), ""),

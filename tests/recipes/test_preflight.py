@@ -261,9 +261,7 @@ def test_a_run_does_not_look_for_ever(llama, sft_snapshot, make_run, monkeypatch
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
-def test_a_run_that_waited_is_looked_at_before_it_trains(
-    llama, sft_snapshot, make_run, tmp_path
-) -> None:
+def test_a_run_that_waited_is_looked_at_before_it_trains(llama, make_run, tmp_path) -> None:
     """Made before its inputs were there, as PPO behind the button RLHF: nobody could look then."""
     done = []
 
@@ -283,8 +281,12 @@ def test_a_run_that_waited_is_looked_at_before_it_trains(
     )
     assert not done
     assert result("looked at", empty, waited=False)["state"] == "succeeded"
-    found = result("good", sft_snapshot)
+    untested = write_snapshot(tmp_path / "untested", "sft", train=sft_rows(8))
+    found = result("good", untested)
     assert found["state"] == "succeeded" and found["predicted_mib"] > 0
+    warnings = json.loads((done[-1].path / "preflight.json").read_text())["warnings"]
+    notes = [event["text"] for event in events_of(done[-1], "note") if event.get("code")]
+    assert notes == warnings and notes, "nobody saw them before"
     # What was looked at is not looked at again when it goes on.
     assert result("good", empty)["state"] == "succeeded" and len(done) == 3
 

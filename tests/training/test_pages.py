@@ -216,6 +216,16 @@ def test_lists_ask_the_database_no_more_for_more_rows(lee, make_run, finished) -
     assert (queries(url), queries(panel)) == few
 
 
+def test_what_a_runs_own_preflight_remarked(lee, working) -> None:
+    """It waited for others: nobody saw its preflight before it began."""
+    event(working, 92, "note", text="3 of 8 rows <b>will be cut.", code="preflight")
+    event(working, 93, "note", text="It was sent SIGTERM.", code="term")
+    shown = page(lee, working).content.decode()
+    assert "What its preflight remarked" in shown
+    assert shown.count("3 of 8 rows &lt;b&gt;will be cut.") == 1, "and not once more in its story"
+    assert "It was sent SIGTERM." in shown
+
+
 def test_every_state_has_a_page(lee, make_run) -> None:
     for state in Run.State:
         run = make_run(state=state, reason="Because." if state in Run.ENDED else "")

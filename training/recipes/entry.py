@@ -100,6 +100,8 @@ def look_first(run: RunDir) -> None:
         run.progress(0, 0, "loading")  # what it counted are rows, no steps
     if not found["ok"]:
         raise ValueError("The preflight refuses: " + " ".join(found["refusals"]))
+    for warning in found["warnings"]:
+        run.event("note", text=warning, code="preflight")
     write_json(file, found)
 
 
