@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from exports import formats
 from tests.recipes.conftest import SENTENCES, events_of, result_of, write_snapshot
-from training.recipes import classify, loading, reporting, reward, sft
+from training.recipes import adapters, classify, loading, reporting, reward, sft
 from training.recipes.artifacts import read_artifact
 from training.recipes.entry import perform
 from training.recipes.run_dir import RunDir
@@ -126,7 +126,9 @@ def test_what_was_learned_is_there_after_a_reload(llama, snapshot, make_run, mon
     assert work(run) == 0, result_of(run)
     tokenizer = load_tokenizer(str(run.artifact), chat=False)
     model = loading.load_classifier(str(llama), tokenizer, labels=3)
-    model = loading.attach(model, SimpleNamespace(init=read_artifact(str(run.artifact)), sha256=""))
+    model = adapters.attach(
+        model, SimpleNamespace(init=read_artifact(str(run.artifact)), sha256="")
+    )
     ids, said = told[-1]
     assert was(model, ids, tokenizer.pad_token_id, check=lambda: None) == said
     assert len(set(said)) > 1

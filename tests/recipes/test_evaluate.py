@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,31 @@ def test_a_reward_models_checkpoint_is_known_for_one(
     whole = work(make_run("evaluate", inputs, "artifact", **SHORT))["metrics"]
     assert whole["after"]["word_model"]["share"] == 1.0, "yes and no are told apart by words"
     assert whole["after"]["bins"] and "ece" in whole["after"]
+
+
+@pytest.mark.parametrize("adaptation", ["lora", "full"])
+@pytest.mark.parametrize("recipe", ["reward", "classify"])
+def test_a_checkpoint_of_a_run_that_left_nothing_is_known_for_what_it_is(
+    recipe, adaptation, llama, preference_snapshot, make_run, tmp_path
+) -> None:
+    """Cancelled, it has no artifact that says so. Taken for a language model it would be measured
+    as one, on layers that were trained for a head."""
+    texts = [{"text": t, "label": t[:4]} for t in ("Good, yes.", "Bad! no.")] * 8
+    labels = write_snapshot(tmp_path / "labels", "labels", train=texts, test=texts[:4])
+    snapshot = labels if recipe == "classify" else preference_snapshot
+    given = {"model": llama, "snapshot": snapshot}
+    config = {"max_steps": 4, "save_steps": 4, "learning_rate": 1e-3, "adaptation": adaptation}
+    train = classify.train if recipe == "classify" else reward.train
+    run = make_run(recipe, given, "cancelled", keep="last", **config)
+    assert perform(recipe, train, run) == 0, result_of(run)
+    told = result_of(run)["metrics"]["after"]
+    shutil.rmtree(run.artifact)
+    given["init"] = run.checkpoints / "step-4"
+    found = work(make_run("evaluate", given, **SHORT))["metrics"]
+    if recipe == "classify":
+        assert found["after"]["confusion"] == told["confusion"]
+    else:
+        assert found["after"]["log_loss"] == pytest.approx(told["log_loss"], abs=1e-6)
 
 
 def test_against_another_by_a_judge(trained, llama, sft_snapshot, make_run) -> None:

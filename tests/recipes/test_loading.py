@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from exports import chat
 from tests.recipes.conftest import CHAT, chat_tokenizer, make_tokenizer, save_llama
-from training.recipes import artifacts, loading
+from training.recipes import adapters, artifacts, loading
 from training.recipes.configs import parse, to_json
 from training.recipes.tokenizer import load_tokenizer, set_pad
 
@@ -119,7 +119,7 @@ class TestClassifier:
 class TestAdapters:
     def test_every_linear_layer_but_the_head(self, llama: Path) -> None:
         model = loading.load_causal(str(llama), load_tokenizer(str(llama)))
-        peft = loading.add_lora(model, SFT)
+        peft = adapters.add_lora(model, SFT)
         trained = {name for name, p in peft.named_parameters() if p.requires_grad}
         assert all(".lora_" in name for name in trained)
         assert len(trained) == 2 * 7 * 2  # A and B, seven linear layers, two blocks
@@ -127,7 +127,7 @@ class TestAdapters:
 
     def test_a_classifiers_head_is_trained_whole(self, llama: Path) -> None:
         model = loading.load_classifier(str(llama), load_tokenizer(str(llama)))
-        peft = loading.add_lora(model, SFT, classifier=True)
+        peft = adapters.add_lora(model, SFT, ["score"])
         trained = {name for name, p in peft.named_parameters() if p.requires_grad}
         assert any("score.modules_to_save" in name for name in trained)
 
@@ -135,7 +135,7 @@ class TestAdapters:
         run = make_run("sft", {"model": llama})
         start = artifacts.start_of(run)
         tokenizer = load_tokenizer(str(llama))
-        peft = loading.add_lora(loading.load_causal(str(llama), tokenizer), SFT)
+        peft = adapters.add_lora(loading.load_causal(str(llama), tokenizer), SFT)
         for name, parameter in peft.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(parameter)
@@ -148,16 +148,18 @@ class TestAdapters:
         assert load_tokenizer(str(run.artifact)).pad_token == "<|endoftext|>"
 
         later = artifacts.start_of(make_run("sft", {"model": llama, "init": run.artifact}, "later"))
-        again = loading.attach(loading.load_causal(str(llama), tokenizer), later, trainable=True)
+        again = adapters.attach(loading.load_causal(str(llama), tokenizer), later, trainable=True)
         ids = tokenizer("Is it good?", return_tensors="pt")
         peft.eval(), again.eval()
         assert torch.equal(peft(**ids).logits, again(**ids).logits)
         assert any(p.requires_grad for p in again.parameters())
-        frozen = loading.attach(loading.load_causal(str(llama), tokenizer), later)
+        frozen = adapters.attach(loading.load_causal(str(llama), tokenizer), later)
         assert not any(p.requires_grad for p in frozen.parameters())
 
         # Layers of a language model's adapter start a classifier; its head stays new.
-        rm = loading.lora_from_causal(loading.load_classifier(str(llama), tokenizer), later)
+        rm = adapters.lora_from_causal(
+            loading.load_classifier(str(llama), tokenizer), later, ["score"]
+        )
         state, source = rm.state_dict(), peft.state_dict()
         copied = [name for name in state if "lora_B" in name]
         assert copied and all(torch.equal(state[name], source[name]) for name in copied)
@@ -168,18 +170,66 @@ class TestAdapters:
     ) -> None:
         run = make_run("sft", {"model": llama})
         tokenizer = load_tokenizer(str(llama))
-        peft = loading.add_lora(loading.load_causal(str(llama), tokenizer), SFT)
+        peft = adapters.add_lora(loading.load_causal(str(llama), tokenizer), SFT)
         start = artifacts.start_of(run)
         artifacts.save_artifact(run, peft, tokenizer, start=start, config={})
         other = save_llama(tmp_path / "other", seed=1)
         later = artifacts.start_of(make_run("sft", {"model": other, "init": run.artifact}, "b"))
         with pytest.raises(ValueError, match="trained on other weights"):
-            loading.attach(loading.load_causal(str(other), tokenizer), later)
+            adapters.attach(loading.load_causal(str(other), tokenizer), later)
+
+    def test_an_adapter_that_is_not_whole_is_refused(self, llama: Path, make_run) -> None:
+        """peft would fill the gaps with fresh weights, and drop what it has no place for."""
+        run = make_run("sft", {"model": llama})
+        tokenizer = load_tokenizer(str(llama))
+        start = artifacts.start_of(run)
+        peft = adapters.add_lora(loading.load_causal(str(llama), tokenizer), SFT)
+        artifacts.save_artifact(run, peft, tokenizer, start=start, config={})
+        later = artifacts.start_of(make_run("sft", {"model": llama, "init": run.artifact}, "later"))
+        file = run.artifact / "adapter_model.safetensors"
+        whole = load_file(file)
+        name = min(whole)
+        for held, said in (
+            ({n: w for n, w in whole.items() if n != name}, "is not whole: it lacks .*lora_A"),
+            (
+                whole | {name.replace("layers.0", "layers.9"): whole[name] + 0},
+                "has layers that .* not",
+            ),
+        ):
+            save_file(held, file)
+            with pytest.raises(ValueError, match=said):
+                adapters.attach(loading.load_causal(str(llama), tokenizer), later, trainable=True)
+            classifier = loading.load_classifier(str(llama), tokenizer)
+            with pytest.raises(ValueError, match=said):
+                adapters.lora_from_causal(classifier, later, ["score"])
+
+    def test_a_reward_adapter_without_its_head_is_refused(self, llama: Path, make_run) -> None:
+        run = make_run("reward", {"model": llama})
+        tokenizer = load_tokenizer(str(llama))
+        start = artifacts.start_of(run)
+        model = loading.load_classifier(str(llama), tokenizer)
+        peft = adapters.add_lora(model, SFT, ["score"])
+        artifacts.save_artifact(run, peft, tokenizer, start=start, config={}, reward={"mean": 1.0})
+        file = run.artifact / "adapter_model.safetensors"
+        save_file({n: w for n, w in load_file(file).items() if "score" not in n}, file)
+        with pytest.raises(ValueError, match=r"is not whole: it lacks .*score\.weight"):
+            loading.load_reward(make_run("ppo", {"model": llama, "reward": run.artifact}, "later"))
+
+    def test_a_classifiers_base_without_a_layer_is_refused(self, llama: Path, tmp_path) -> None:
+        shutil.copytree(llama, tmp_path / "torn")
+        file = tmp_path / "torn" / "model.safetensors"
+        save_file(
+            {n: w for n, w in load_file(file).items() if "layers.1.mlp.up" not in n},
+            file,
+            metadata={"format": "pt"},
+        )
+        with pytest.raises(ValueError, match=r"no whole model: it lacks .*layers\.1\.mlp\.up_proj"):
+            loading.load_classifier(str(tmp_path / "torn"), load_tokenizer(str(llama)))
 
     def test_an_adapter_is_no_base(self, llama: Path, make_run) -> None:
         run = make_run("sft", {"model": llama})
         tokenizer = load_tokenizer(str(llama))
-        peft = loading.add_lora(loading.load_causal(str(llama), tokenizer), SFT)
+        peft = adapters.add_lora(loading.load_causal(str(llama), tokenizer), SFT)
         start = artifacts.start_of(run)
         artifacts.save_artifact(run, peft, tokenizer, start=start, config={})
         with pytest.raises(ValueError, match="needs its base model"):

@@ -26,9 +26,9 @@ from tests.recipes.conftest import (
     write_snapshot,
 )
 from training.recipes import data, packing, sft
+from training.recipes.adapters import add_lora
 from training.recipes.configs import parse
 from training.recipes.entry import perform
-from training.recipes.loading import add_lora
 from training.recipes.tokenizer import load_tokenizer
 
 NEAR = 1e-3

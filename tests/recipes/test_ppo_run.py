@@ -14,7 +14,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from peft import LoraConfig, PeftModel, get_peft_model  # noqa: E402
-from safetensors.torch import load_file  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 from transformers import AutoModelForCausalLM  # noqa: E402
 
 from tests.recipes import ppo_toys as toys  # noqa: E402
@@ -240,6 +240,22 @@ def test_full_fine_tuning_goes_on_from_a_checkpoint_too(whole, tmp_path):
     assert work(run) == 0, result_of(run)
     assert events_of(run, "state")[-1]["step"] == 1
     assert toys.digest(run) == toys.digest(whole)
+
+
+@pytest.mark.parametrize("kind", ["straight", "whole"])
+def test_a_checkpoint_that_is_not_whole_is_refused(kind, request, tmp_path):
+    """What is missing would go on from its beginning, without a word."""
+    run = request.getfixturevalue(kind)
+    shutil.copytree(run.path, tmp_path / "again")
+    again = RunDir(tmp_path / "again")
+    again.close()
+    newest = max(again.checkpoints.glob("step-*"), key=lambda path: int(path.name[5:]))
+    (file,) = newest.glob("*model.safetensors")
+    held = load_file(file)
+    lost = next(name for name in held if "mlp.up_proj" in name)
+    save_file({n: w for n, w in held.items() if n != lost}, file, metadata={"format": "pt"})
+    assert work(again) == 1
+    assert f"is not whole: it lacks {lost}" in result_of(again)["reason"]
 
 
 def test_a_checkpoint_of_an_earlier_version_is_told_of(whole, tmp_path):

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from tests.recipes import ppo_toys as toys
 from tests.recipes.conftest import events_of, result_of
 from tests.recipes.test_ppo_run import work
-from training.recipes import artifacts, loading, quantising, reward, sft
+from training.recipes import adapters, artifacts, loading, quantising, reward, sft
 from training.recipes.configs import parse
 from training.recipes.entry import perform
 from training.recipes.run_dir import RunDir
@@ -53,7 +53,7 @@ def test_an_sft_run_and_what_it_leaves(llama, sft_snapshot, make_run) -> None:
     # It goes on the base as it is on disk, is better than it there too, and can be merged.
     later = artifacts.start_of(make_run("sft", {**inputs, "init": run.artifact}, "later"))
     tokenizer = load_tokenizer(str(llama))
-    model = loading.attach(loading.load_causal(str(llama), tokenizer), later)
+    model = adapters.attach(loading.load_causal(str(llama), tokenizer), later)
     ids = tokenizer("The moon does not shine by itself", return_tensors="pt")
     over = model(**ids).logits
     assert not torch.allclose(over, loading.load_causal(str(llama), tokenizer)(**ids).logits)

@@ -4,14 +4,17 @@ loop and checkpoints are its own, is held to the same in test_ppo_run.py."""
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from tests.recipes.conftest import events_of, open_run, result_of
+from training.recipes import sft
 from training.recipes.artifacts import folder_sha256
 from training.recipes.entry import perform
 from training.recipes.run_dir import RunDir
@@ -112,3 +115,20 @@ def test_killed_when_all_was_trained_it_trains_no_further(case: str, dead, make_
     assert folder_sha256(run.artifact) == folder_sha256(straight.artifact)
     assert result_of(run)["reason"] == result_of(straight)["reason"]
     assert result_of(run)["steps"] == result_of(straight)["steps"]
+
+
+@pytest.mark.parametrize("adaptation", ["lora", "full"])
+def test_a_checkpoint_that_is_not_whole_is_refused(
+    adaptation, llama, sft_snapshot, make_run
+) -> None:
+    """A trainer would go on with what is missing as it was at the beginning, without a word."""
+    inputs = {"model": llama, "snapshot": sft_snapshot}
+    run = make_run("sft", inputs, max_steps=2, save_steps=1, adaptation=adaptation)
+    work(run)
+    shutil.rmtree(run.checkpoints / "step-2")
+    (file,) = (run.checkpoints / "step-1").glob("*model.safetensors")
+    held = load_file(file)
+    lost = next(name for name in held if "layers.1.mlp.up_proj" in name)
+    save_file({n: w for n, w in held.items() if n != lost}, file, metadata={"format": "pt"})
+    assert perform("sft", sft.train, run) == 1
+    assert f"is not whole: it lacks {lost}" in result_of(run)["reason"]

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import BertConfig, BertForMaskedLM
 
 from exports import formats
 from tests.recipes.conftest import (
@@ -21,9 +22,12 @@ from tests.recipes.conftest import (
     user,
     write_snapshot,
 )
-from training.recipes import data, evaluation, loading, reporting, reward, sft
+from training.recipes import adapters, data, evaluation, loading, reporting, reward, sft
+from training.recipes.artifacts import save_model
+from training.recipes.configs import parse
 from training.recipes.entry import perform
 from training.recipes.run_dir import RunDir
+from training.recipes.tokenizer import load_tokenizer
 
 
 def work(run: RunDir) -> int:
@@ -95,6 +99,34 @@ def test_a_bert_can_judge_too(bert, preference_snapshot, make_run) -> None:
     )  # fmt: skip
     assert work(run) == 0, result_of(run)
     assert result_of(run)["metrics"]["after"]["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("adaptation", ["lora", "full"])
+def test_what_the_base_does_not_hold_is_left_too(
+    adaptation, bert, preference_snapshot, make_run, tmp_path
+) -> None:
+    """A BERT that was trained on masked words has no pooler: it is drawn at random for the run,
+    and whoever loads what that left must read through the same one."""
+    masked = BertForMaskedLM(BertConfig.from_pretrained(bert))
+    masked.save_pretrained(tmp_path / "masked")
+    load_tokenizer(str(bert), chat=False).save_pretrained(tmp_path / "masked")
+    given = {"model": tmp_path / "masked", "snapshot": preference_snapshot}
+    told = {"template": {"name": "instruction"}, "adaptation": adaptation, "max_steps": 2}
+    run = make_run("reward", given, **told)
+    assert work(run) == 0, result_of(run)
+    torch.manual_seed(7)  # the run's own seed is not there
+    found = loading.load_reward(make_run("ppo", {**given, "reward": run.artifact}, "later"))
+    rows = list(data.rows_of(preference_snapshot, "validation"))
+    again = evaluation.reward_accuracy(found.model, rows, data.Encoder(found.tokenizer, 64))
+    assert again["reward_mean"] == pytest.approx(found.mean, abs=1e-7)
+    assert found.mean != 0
+
+    if adaptation == "lora":  # as an earlier version left it
+        model = loading.load_classifier(str(tmp_path / "masked"), found.tokenizer)
+        peft = adapters.add_lora(model, parse("reward", {}), ["classifier"])
+        save_model(peft, found.tokenizer, run.artifact)
+        with pytest.raises(ValueError, match=r"it lacks bert\.pooler\.dense\. Train it again"):
+            loading.load_reward(make_run("ppo", {**given, "reward": run.artifact}, "last"))
 
 
 def test_it_starts_from_an_sft_runs_layers(inputs, sft_snapshot, llama, make_run) -> None:

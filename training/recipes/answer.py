@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from training.recipes import data, evaluation, loading
+from training.recipes.adapters import attach
 from training.recipes.artifacts import read_artifact, start_of
 from training.recipes.configs import AnswerConfig
 from training.recipes.entry import main
@@ -40,7 +41,7 @@ def answer(run: RunDir, config: AnswerConfig) -> dict[str, Any]:
     tokenizer = load_tokenizer(start.base, template)
     model: Any = loading.load_causal(start.base, tokenizer)
     if start.init is not None:
-        model = loading.attach(model, start)
+        model = attach(model, start)
     encoder = data.Encoder(tokenizer, config.max_prompt_tokens)
 
     # 2. The prompts, by length, so that little is spent on padding. Batches do not depend on what

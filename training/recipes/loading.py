@@ -5,20 +5,13 @@ downloaded unless HF_HUB_OFFLINE=0 allows it. Every refusal is a ValueError with
 """
 
 import random
+import re
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
 import numpy
 import torch
-from peft import (
-    LoraConfig,
-    PeftModel,
-    TaskType,
-    get_peft_model,
-    get_peft_model_state_dict,
-    load_peft_weights,
-    set_peft_model_state_dict,
-)
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -27,9 +20,9 @@ from transformers import (
 )
 
 from training.recipes import half_tuning
+from training.recipes.adapters import add_lora, attach, lora_from_causal
 from training.recipes.artifacts import (
     Start,
-    check_base,
     check_start,
     check_weights,
     read_artifact,
@@ -99,12 +92,23 @@ def load_classifier(
 ) -> PreTrainedModel:
     """A model that gives a text one number a label. A head that the weights do not hold starts at
     zero: each text begins with reward 0, and the first loss is ln 2 (of n labels: ln n)."""
+    return _classifier(path, tokenizer, config, labels)[0]
+
+
+def _classifier(
+    path: str, tokenizer: PreTrainedTokenizerBase, config: Any, labels: int
+) -> tuple[PreTrainedModel, set[str]]:
+    """The same, and the names of its modules that the weights do not hold: the head, and with some
+    backbones a layer below it (a BERT trained on masked words has no pooler)."""
     model, missing = _load(
         AutoModelForSequenceClassification, path, tokenizer, config, num_labels=labels
     )
     name = head_name(model)
     layers = [m for m in getattr(model, name).modules() if isinstance(m, torch.nn.Linear)]
-    if any(name in key.split(".") for key in missing):
+    new = {name if name in key.split(".") else key.rpartition(".")[0] for key in missing}
+    if lost := sorted(module for module in new if re.search(r"\.\d+\.", module)):
+        raise ValueError(f"{path} is no whole model: it lacks {', '.join(lost[:3])}.")
+    if name in new:
         torch.nn.init.zeros_(layers[-1].weight)
         if layers[-1].bias is not None:
             torch.nn.init.zeros_(layers[-1].bias)
@@ -112,7 +116,7 @@ def load_classifier(
     getattr(model, name).float()
     for layer in layers:
         layer.register_forward_pre_hook(_widened)
-    return model
+    return model, new
 
 
 def _widened(layer: torch.nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -188,14 +192,38 @@ def trainable_classifier(
     gives it its layers, not its head."""
     in_bf16(config)
     check_start(start, config, "classifier" if labels > 1 else "reward model")
-    model = load_classifier(start.base, tokenizer, config, labels=labels)
+    model, new = _classifier(start.base, tokenizer, config, labels)
     if is_whole(config):
         return model
+    whole = {head_name(model), *new}
     if start.init is None:
-        return add_lora(model, config, classifier=True)
+        return add_lora(model, config, whole)
     if start.init.kind == "adapter":
-        return lora_from_causal(model, start)
-    return attach(model, start, trainable=True)
+        return lora_from_causal(model, start, whole)
+    return _complete(attach(model, start, trainable=True), start, new)
+
+
+def trained_classifier(start: Start, tokenizer: PreTrainedTokenizerBase, *, labels: int = 1) -> Any:
+    """A classifier or reward model that has been trained, frozen. Raises ValueError where a part of
+    it is in neither the base nor the adapter."""
+    model: Any
+    model, new = _classifier(start.base, tokenizer, None, labels)
+    if start.init is not None:
+        model = attach(model, start)
+    return _complete(model, start, new).requires_grad_(False).eval()
+
+
+def _complete(model: Any, start: Start, new: Set[str]) -> Any:
+    """The model, if what its base does not hold came with the adapter; else it would be drawn anew
+    each time that it is loaded."""
+    adapter = model.peft_config["default"] if start.init is not None else None
+    held = tuple(getattr(adapter, "modules_to_save", None) or ())
+    if lost := sorted(module for module in new if not module.endswith(held)):
+        raise ValueError(
+            f"{start.init.path if start.init else start.base} does not hold what was trained: it "
+            f"lacks {', '.join(lost)}. Train it again."
+        )
+    return model
 
 
 def trainable_share(model: torch.nn.Module, config: Any = None) -> float:
@@ -213,62 +241,7 @@ def _count(parameter: torch.nn.Parameter) -> int:
     return parameter.numel() if quantised is None else quantised.shape.numel()
 
 
-# Adapters
-
-
-def add_lora(model: PreTrainedModel, config: Any, *, classifier: bool = False) -> PeftModel:
-    """A fresh adapter on every linear layer; a classifier's head is trained whole beside it."""
-    lora = LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules="all-linear",
-        task_type=TaskType.SEQ_CLS if classifier else TaskType.CAUSAL_LM,
-        modules_to_save=[head_name(model)] if classifier else None,
-    )
-    return _peft(get_peft_model(model, lora))
-
-
-def attach(
-    model: PreTrainedModel, start: Start, *, trainable: bool = False, name: str = "default"
-) -> PeftModel:
-    """The start's adapter on its base. Raises ValueError where it was trained on another base."""
-    assert start.init is not None
-    check_base(start.init, start.sha256)
-    return _peft(
-        PeftModel.from_pretrained(model, start.init.path, is_trainable=trainable, adapter_name=name)
-    )
-
-
-def lora_from_causal(model: PreTrainedModel, start: Start) -> PeftModel:
-    """A classifier that starts from a language model's adapter: the same layers, a new head. One
-    adapter over the base, so that what it leaves needs no more than the base."""
-    assert start.init is not None
-    check_base(start.init, start.sha256)
-    config = LoraConfig.from_pretrained(start.init.path)
-    config.task_type = TaskType.SEQ_CLS
-    config.inference_mode = False
-    config.modules_to_save = [head_name(model)]
-    peft = _peft(get_peft_model(model, config))
-    state = get_peft_model_state_dict(peft)
-    weights = load_peft_weights(start.init.path, device="cpu")
-    if unknown := weights.keys() - state.keys():
-        raise ValueError(
-            f"The adapter {start.init.path} has layers that {type(model).__name__} has not: "
-            f"{', '.join(sorted(unknown)[:3])}."
-        )
-    set_peft_model_state_dict(peft, state | weights)
-    return peft
-
-
-def _peft(model: Any) -> PeftModel:
-    """peft says its return type loosely; here it is said once."""
-    assert isinstance(model, PeftModel)
-    # TRL rounds the adapter of a model with this mark to bf16, where small updates are lost.
-    if getattr(model, "is_loaded_in_4bit", False):
-        base: Any = model.get_base_model()
-        base.is_loaded_in_4bit = False
-    return model
+# Reward models
 
 
 @dataclass(frozen=True)
@@ -290,13 +263,9 @@ def load_reward(run: RunDir, name: str = "reward") -> Reward:
     if not artifact.is_reward:
         raise ValueError(f"Input {name!r} was left by no reward run: its kind is {artifact.kind}.")
     tokenizer = load_tokenizer(artifact.path, artifact.template)
-    model: Any = load_classifier(start.base, tokenizer)
-    if start.init is not None:
-        model = attach(model, start)
-    model.requires_grad_(False).eval()
     facts = artifact.reward
     return Reward(
-        model,
+        trained_classifier(start, tokenizer),
         tokenizer,
         mean=facts.get("mean", 0.0),
         std=facts.get("std", 1.0),

@@ -4,13 +4,14 @@ of the rows, and what a judge makes of its answers."""
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from training.recipes import evaluation, loading
+from training.recipes import data, evaluation, loading
+from training.recipes.adapters import attach
 from training.recipes.artifacts import Artifact, Start, read_artifact
 from training.recipes.configs import EvaluateConfig
 from training.recipes.encoding import Encoder
@@ -26,13 +27,20 @@ Row = dict[str, Any]
 
 
 def about(start: Start) -> Artifact:
-    """What is known of the model: of a checkpoint, what its run's artifact says."""
+    """What is known of the model: of a checkpoint, what its run's artifact says or, where that left
+    none, what the run was to train."""
     top = start.init or read_artifact(start.base)
     folder = Path(top.path)
-    left = folder.parent.parent / "artifact"
-    if folder.parent.name == "checkpoints" and (left / "annotune.json").exists():
-        return read_artifact(str(left))
-    return top
+    if folder.parent.name != "checkpoints":
+        return top
+    run = folder.parent.parent
+    if (run / "artifact" / "annotune.json").exists():
+        return read_artifact(str(run / "artifact"))
+    spec = json.loads((run / "spec.json").read_text("utf-8"))
+    head = {"reward": "reward_", "classify": "classifier_"}.get(spec["recipe"], "")
+    learned = next(row["path"] for row in spec["inputs"] if row["name"] == "snapshot")
+    labels = data.label_names(run / learned) if head == "classifier_" else []
+    return replace(top, kind=head + top.kind, labels=labels)
 
 
 def task_of(start: Start) -> str:
@@ -53,16 +61,14 @@ def load(run: RunDir, config: EvaluateConfig, start: Start) -> tuple[Any, Encode
     artifact, task = about(start), task_of(start)
     template = artifact.template if artifact.template.get("text") else run.spec.get("template")
     tokenizer = load_tokenizer(start.base, template, chat=task != "classifier")
-    model: Any
-    if task == "language":
-        model = loading.load_causal(start.base, tokenizer)
-    else:
-        count = len(artifact.labels) or 1
-        model = loading.load_classifier(start.base, tokenizer, labels=count)
+    encoder = Encoder(tokenizer, config.max_length)
+    if task != "language":
+        labels = len(artifact.labels) or 1
+        return loading.trained_classifier(start, tokenizer, labels=labels), encoder
+    model: Any = loading.load_causal(start.base, tokenizer)
     if start.init is not None:
-        model = loading.attach(model, start)
-    model.requires_grad_(False).eval()
-    return model, Encoder(tokenizer, config.max_length)
+        model = attach(model, start)
+    return model.requires_grad_(False).eval(), encoder
 
 
 # What a language model makes of the rows

@@ -12,6 +12,7 @@ import torch
 from peft import load_peft_weights, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 
+from training.recipes.adapters import check_checkpoint
 from training.recipes.artifacts import save_model
 from training.recipes.keeping import is_over
 from training.recipes.ppo_rollout import Actor
@@ -72,7 +73,7 @@ def load_checkpoint(
     path: Path, actor: Actor, optimizer: torch.optim.Optimizer, generator: torch.Generator
 ) -> State:
     """Put everything back; returns the state that was given to save_checkpoint. Raises ValueError
-    for a checkpoint of an earlier version."""
+    for a checkpoint of an earlier version, or one that is not whole."""
     if not any((path / name).is_file() for name in ("adapter_config.json", "config.json")):
         raise ValueError(
             f"The checkpoint of update {step_of(path)} is of an earlier version and holds no model "
@@ -95,7 +96,9 @@ def load_checkpoint(
 
 
 def load_policy(path: Path, model: Any) -> None:
-    """Put a checkpoint's policy into the model that it was saved from."""
+    """Put a checkpoint's policy into the model that it was saved from. Raises ValueError where a
+    part of it is missing: that part would go on from its beginning."""
+    check_checkpoint(path, model)
     if hasattr(model, "peft_config"):
         set_peft_model_state_dict(model, load_peft_weights(str(path), device="cpu"))
         return

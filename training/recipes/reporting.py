@@ -17,6 +17,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer import TRAINER_STATE_NAME
 
 from training.recipes import data
+from training.recipes.adapters import check_checkpoint
 from training.recipes.alarms import Watch
 from training.recipes.half_tuning import HalfTuning
 from training.recipes.keeping import Keeper
@@ -189,6 +190,7 @@ def fit(trainer: Trainer, run: RunDir, config: Any, total: int) -> dict[str, Any
     checkpoint = newest_checkpoint(run)
     done, log = 0, []
     if checkpoint is not None:
+        check_checkpoint(checkpoint, trainer.model)
         done = step_of(checkpoint)
         log = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME)).log_history
         run.event("state", done, state="resumed")
