@@ -35,13 +35,15 @@ def identify(pid: int) -> dict[str, Any]:
 
 
 def find(process: dict[str, Any]) -> psutil.Process | None:
-    """The very process, if it still runs on this host (a zombie does not)."""
+    """The very process, if it still runs on this host. A zombie does not, once all of its threads
+    have ended: one within a driver or a write outlives a killed process's first by a while."""
     if process.get("host") != HOST or not process.get("pid"):
         return None
     try:
         found = psutil.Process(int(process["pid"]))
         same = abs(found.create_time() - float(process["started"])) < 1.0
-        return found if same and found.status() != psutil.STATUS_ZOMBIE else None
+        runs = found.status() != psutil.STATUS_ZOMBIE or found.num_threads() > 1
+        return found if same and runs else None
     except (psutil.Error, ValueError, KeyError):
         return None
 
