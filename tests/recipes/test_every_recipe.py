@@ -98,6 +98,15 @@ def test_it_reads_every_knob_and_trains_in_whole_numbers(recipe: str, start, mon
     assert trained == {torch.float32}
 
 
+def test_in_bf16_before_and_after_are_said_in_the_same_numbers(start, monkeypatch) -> None:
+    """A step that moves nothing: the loss is the same, though it was made in bf16."""
+    monkeypatch.setattr(loading, "has_bf16", lambda: True)
+    run = start("sft", adaptation="full", max_steps=1, learning_rate=1e-8)
+    assert perform("sft", import_module("training.recipes.sft").train, run) == 0, result_of(run)
+    metrics = result_of(run)["metrics"]
+    assert metrics["after"]["loss"] == pytest.approx(metrics["before"]["loss"], abs=3e-6)
+
+
 @pytest.mark.parametrize(
     ("recipe", "adaptation"),
     [

@@ -208,6 +208,9 @@ def fit(trainer: Trainer, run: RunDir, config: Any, total: int) -> dict[str, Any
             trainer.add_callback(HalfTuning(run, config.half_rounds, total))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         done = trainer.state.global_step
+        # Autocast to bf16 is for training alone: what is said of it afterwards is said as it was
+        # before, and as it would be by a run that was killed here and goes on.
+        trainer.model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     if reporter.alarm:
         raise ValueError(reporter.alarm)
     if done < total and not keeper.ended:
