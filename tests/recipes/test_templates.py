@@ -6,6 +6,7 @@ variants, which mark what a model writes, are the oracle for what is trained.
 """
 
 import json
+import shutil
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +17,9 @@ import trl
 
 from exports import chat
 from tests.recipes.conftest import events_of, make_tokenizer, open_run, user
-from training.recipes import answer, data, evaluation, preflight_rows
+from training.recipes import answer, data, evaluate, evaluation, preflight, preflight_rows, sft
 from training.recipes.artifacts import Start, save_artifact
+from training.recipes.entry import perform
 from training.recipes.tokenizer import load_tokenizer
 
 CARRIED = Path(trl.__file__).parent / "chat_templates"
@@ -235,3 +237,57 @@ class TestPaths:
         ))  # fmt: skip
         assert sorted(set(seen)) == sorted(asked)
         assert not events_of(run, "alarm")
+
+
+DATED = {
+    "llama3_2's": (
+        "{%- if not date_string is defined %}{%- if strftime_now is defined %}"
+        '{%- set date_string = strftime_now("%d %b %Y") %}{%- else %}'
+        '{%- set date_string = "26 Jul 2024" %}{%- endif %}{%- endif %}'
+        "{{- 'Today Date: ' + date_string + '\n' }}" + chat.CHATML,
+        "Today Date: 03 Feb 2001\n",
+    ),
+    "gpt-oss's": (
+        '{{- "Current date: " + strftime_now("%Y-%m-%d") + "\n" }}' + chat.CHATML,
+        "Current date: 2001-02-03\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("family", DATED)
+def test_a_day_is_held_from_the_first_look_to_what_answers(
+    family, llama, sft_snapshot, make_run, tmp_path, monkeypatch
+) -> None:
+    """Looked at on a day of 2001, trained, stopped, resumed, gone on with, measured and answered
+    with later: each reads the text of that day, and so does whoever takes the tokenizer along."""
+    template, said_first = DATED[family]
+    base = tmp_path / "base"
+    shutil.copytree(llama, base)
+    (base / "chat_template.jinja").write_text(template)
+    given = {"model": base, "snapshot": sft_snapshot}
+    read: list[str] = []
+    was = data.Encoder.render
+
+    def renders(self, messages, *, asking=False):
+        read.append(was(self, messages, asking=asking))
+        return read[-1]
+
+    monkeypatch.setattr(data.Encoder, "render", renders)
+    run = make_run("sft", given, "first", max_steps=1)
+    (run.path / "preflight.json").write_text(json.dumps({"day": "2001-02-03"}))
+    assert perform("sft", sft.train, run) == 0
+    again = make_run("sft", given, "first", max_steps=1)
+    (again.path / "preflight.json").unlink()
+    assert perform("sft", sft.train, again) == 0
+    inputs = given | {"init": run.artifact}
+    assert preflight.examine(make_run("sft", inputs, "looked"))["day"] == "2001-02-03"
+    assert perform("sft", sft.train, make_run("sft", inputs, "second", max_steps=1)) == 0
+    measured = make_run("evaluate", inputs, "measured", max_new_tokens=2)
+    assert perform("evaluate", evaluate.evaluate, measured) == 0
+    (tmp_path / "asked.jsonl").write_text(json.dumps({"key": "1", "messages": user("Good?")}))
+    inputs = {"model": base, "init": run.artifact, "prompts": tmp_path / "asked.jsonl"}
+    assert perform("answer", answer.answer, make_run("answer", inputs, "answers")) == 0
+    assert read and all(text.startswith(said_first) for text in read)
+    exported = load_tokenizer(str(run.artifact))
+    talk = TALKS["single"]
+    assert exported.apply_chat_template(talk, tokenize=False).startswith(said_first)

@@ -28,7 +28,7 @@ class Artifact:
     path: str
     kind: str  # adapter or model; before it reward_ or classifier_ where it has such a head
     base: dict[str, str]  # {"path", "sha256"} of what an adapter stands on
-    template: dict[str, str]  # {"name", "text"}
+    template: dict[str, str]  # {"name", "text", "day"}
     reward: dict[str, float]  # {"mean", "std"} of a reward run, else empty
     config: dict[str, Any]  # of the run that left it
     labels: list[str] = field(default_factory=list)  # of a classifier, by their numbers
@@ -181,6 +181,14 @@ def start_of(run: RunDir, *, hashed: bool = True) -> Start:
     return Start(base, folder_sha256(base) if hashed else "", init)
 
 
+def hold_day(run: RunDir) -> None:
+    """Settle for the run which day a chat template that asks for it is told: that of the adapter
+    which goes on, else the run's own. The tokenizer is loaded with it."""
+    init = read_artifact(_real(run.input_path("init"))) if "init" in run.inputs else None
+    day = (init.template.get("day") if init else "") or run.day()
+    run.spec["template"] = (run.spec.get("template") or {}) | {"day": day}
+
+
 def start_of_artifact(run: RunDir, name: str, *, hashed: bool = True) -> Start:
     """An earlier run's artifact as input `name`, its base beside it as `<name>_base` (else the
     run's own model)."""
@@ -237,7 +245,11 @@ def save_artifact(
         "recipe": run.spec.get("recipe", ""),
         "kind": kind,
         "base": {"path": start.base, "sha256": start.sha256},
-        "template": {"name": template.get("name", "model"), "text": tokenizer.chat_template or ""},
+        "template": {
+            "name": template.get("name", "model"),
+            "text": tokenizer.chat_template or "",
+            "day": template.get("day", ""),
+        },
         "config": config,
         "seed": run.seed,
         "snapshot_sha256": run.inputs["snapshot"].sha256 if "snapshot" in run.inputs else "",

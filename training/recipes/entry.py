@@ -10,7 +10,7 @@ from typing import Any
 from transformers.utils import logging as transformers_logging
 
 from training.recipes.alarms import compare
-from training.recipes.artifacts import as_continued, start_of
+from training.recipes.artifacts import as_continued, hold_day, start_of
 from training.recipes.configs import parse
 from training.recipes.preflight import examine
 from training.recipes.process import (
@@ -56,6 +56,7 @@ def perform(recipe: str, work: Work, run: RunDir) -> int:
             config = replace(config, seed=run.seed)  # one seed, wherever it is read
         if run.spec.get("waited"):
             look_first(run)
+        hold_day(run)
         if "init" in run.inputs:
             config, vain = as_continued(start_of(run, hashed=False), config)
             if vain:

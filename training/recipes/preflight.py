@@ -28,6 +28,7 @@ from training.recipes.artifacts import (
     check_start,
     check_weights,
     folder_sha256,
+    hold_day,
     read_artifact,
     start_of,
     start_of_artifact,
@@ -44,16 +45,16 @@ from training.recipes.quantising import check_quantising
 from training.recipes.run_dir import RunDir, Stopped, write_json
 from training.recipes.shapes import Shape, shape_of
 from training.recipes.thumbs import check_thumbs
-from training.recipes.tokenizer import load_tokenizer
+from training.recipes.tokenizer import is_dated, load_tokenizer
 
 EXACT = 20_000  # rows that are read; of more, as many are drawn
 SAID = 200  # rows between two words about how far it is
 HASHED = 2 * 2**30  # bytes of a base model that is hashed here; a larger one waits for the run
 PLAIN = ("text", "labels")  # kinds without a conversation
 DATED = (
-    "The chat template writes the day's date into every conversation: a run that goes on tomorrow, "
-    "and evaluations and answers of later days, read another text than was trained. Where that "
-    "matters choose a named template."
+    "The chat template writes the day's date into every conversation, and in a way that cannot be "
+    "held at one day: a run that goes on tomorrow, and evaluations and answers of later days, read "
+    "another text than was trained. Where that matters choose a named template."
 )
 
 
@@ -95,6 +96,8 @@ def _examine(run: RunDir, found: Found) -> None:
 
     # 1. Weights and tokenizer.
     run.progress(0, 0, "reading the model's config")
+    hold_day(run)
+    found.facts["day"] = run.spec["template"]["day"]
     start = start_of(run, hashed=False)
     _check_start(start, recipe, config)
     config, vain = as_continued(start, config)
@@ -109,7 +112,7 @@ def _examine(run: RunDir, found: Found) -> None:
     asked = Asked.of(recipe, run, config)
     template = _template(run, start) if recipe == "evaluate" else run.spec.get("template")
     tokenizer = load_tokenizer(start.base, template, chat=asked.kind not in PLAIN)
-    if "strftime_now" in (tokenizer.chat_template or "") and asked.kind not in PLAIN:
+    if is_dated(str(tokenizer.chat_template or "")) and asked.kind not in PLAIN:
         found.warnings.append(DATED)
     found.facts["rows"] = asked.counts
     if not asked.total:

@@ -5,6 +5,7 @@
                    how long it may then look itself
     inputs/        in: what was staged: a model, an adapter, a reward run, a snapshot
     events.jsonl   out: one JSON object a line, append-only: seq, attempt, time, kind, step, …
+    day.json       out: the day that a chat template is told, on every attempt
     log.txt        out: stdout and stderr of the process
     checkpoints/   out: step-N folders, complete once they bear that name
     artifact/      out: what the run leaves
@@ -19,6 +20,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +107,16 @@ class RunDir:
         given = self.inputs[name].path
         local = self.path / given
         return str(local) if local.exists() else given
+
+    def day(self) -> str:
+        """The day (ISO) on which the run was first looked at, or first began: each attempt is given
+        the same."""
+        file = self.path / "day.json"
+        if not file.exists():
+            looked = self.path / "preflight.json"
+            found = json.loads(looked.read_text("utf-8")) if looked.exists() else {}
+            write_json(file, found.get("day") or date.today().isoformat())
+        return str(json.loads(file.read_text("utf-8")))
 
     def event(self, kind: str, step: int = 0, **data: Any) -> None:
         """Append one event and flush it. `kind` is one of KINDS; values must be JSON."""

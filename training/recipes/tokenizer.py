@@ -1,5 +1,8 @@
 """The tokenizer with its chat template and its pad (preflight needs no more than this)."""
 
+import re
+from datetime import datetime
+
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from exports.chat import TEMPLATES
@@ -16,13 +19,19 @@ PADS = (
     "<|unk|>",
 )
 
+# How a template asks for today's date; and as all known ones do, the form of it written out.
+ASKS = re.compile(r"strftime_now\s*\(")
+ASKS_PLAINLY = re.compile(ASKS.pattern + r"""\s*(['"])([^'"]*)\1\s*\)""")
+
 
 def load_tokenizer(
     path: str, template: dict[str, str] | None = None, *, chat: bool = True
 ) -> PreTrainedTokenizerBase:
     """The tokenizer with the chat template set and, where it has one to spare, a pad of its own.
 
-    `template` is {"name", "text"}, of which one may be missing; without both the model's own stays.
+    `template` is {"name", "text", "day"}, of which each may be missing; without name and text the
+    model's own stays. `day`: what a template is told that asks for today's date, so that a text is
+    the same tomorrow, and wherever the tokenizer goes.
     Raises ValueError where there is no tokenizer to read, or no template. `chat` False: for texts,
     which need none."""
     try:
@@ -33,6 +42,8 @@ def load_tokenizer(
         tokenizer.chat_template = tokenizer.chat_template.get("default")
     name, text = (template or {}).get("name", "model"), (template or {}).get("text", "")
     tokenizer.chat_template = text or TEMPLATES.get(name) or tokenizer.chat_template
+    if tokenizer.chat_template and (day := (template or {}).get("day")):
+        tokenizer.chat_template = with_day(tokenizer.chat_template, day)
     if chat and not tokenizer.chat_template:
         raise ValueError(
             f"{path} has no chat template of its own: name one in the knob “template” "
@@ -40,6 +51,17 @@ def load_tokenizer(
         )
     set_pad(tokenizer)
     return tokenizer
+
+
+def with_day(template: str, day: str) -> str:
+    """The template with the day (ISO) written into it where it asks for today's date."""
+    told = datetime.fromisoformat(day)
+    return ASKS_PLAINLY.sub(lambda call: f"{call[1]}{told.strftime(call[2])}{call[1]}", template)
+
+
+def is_dated(template: str) -> bool:
+    """Whether a template still asks for today's date."""
+    return bool(ASKS.search(template))
 
 
 def set_pad(tokenizer: PreTrainedTokenizerBase) -> None:
