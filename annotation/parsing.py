@@ -174,5 +174,5 @@ def no_layout(columns: list[str]) -> str:
     names = ", ".join(f"“{name}”" for name in columns) or "none"
     return (
         f"No layout fits the columns {names}. Say which column holds the prompt, which the "
-        "response; in a table, the first line must name the columns."
+        "answer; in a table, the first line must name the columns."
     )

@@ -16,6 +16,9 @@ TONES = {State.SUCCEEDED: "good", State.FAILED: "bad", State.CANCELLED: "", Stat
          State.QUEUED: "", State.STOPPING: "warn", State.INTERRUPTED: "warn"}  # fmt: skip
 ADAPTATIONS = {"lora": "LoRA", "qlora": "QLoRA", "full": "all weights",
                "half": "a half of the blocks each round"}  # fmt: skip
+# What a trainer is at before it says how far it is; the first until it says anything.
+PHASES = {"": "loading the libraries", "loading": "loading the model and the rows",
+          "preflight": "looking at the rows first"}  # fmt: skip
 # What a model is for, once it is there.
 NEXT = {
     "pretrain": "Next: SFT from it, on a dataset of answers.",
@@ -55,7 +58,15 @@ def _line(run: Run, before: int) -> dict[str, Any]:
         "took": span(took.total_seconds()) if took else "",
         "headline": results.headline(run),
         "ahead": before,
+        "phase": _phase(run),
     }
+
+
+def _phase(run: Run) -> str:
+    """What it is at; of one that waits for a worker nothing."""
+    if run.state in (State.WAITING, State.QUEUED) or not (run.phase or run.state == State.RUNNING):
+        return ""
+    return PHASES.get(run.phase, run.phase)
 
 
 def ahead() -> dict[int, int]:

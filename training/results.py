@@ -21,7 +21,7 @@ METRICS: dict[str, tuple[str, bool | None]] = {
     "accuracy": ("Accuracy", False),
     "macro_f1": ("F1, mean over the labels", None),
     "log_loss": ("Log loss of the pairs", True),
-    "ece": ("Calibration error", True),
+    "ece": ("Calibration error", None),  # who knows nothing, and is sure of nothing, has none
     "separation": ("Good above bad (AUC)", False),
     "margin": ("Margin", None),
     "bleu": ("BLEU", False),

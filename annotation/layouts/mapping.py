@@ -25,7 +25,7 @@ def check_mapping(mapping: Mapping[str, str]) -> None:
     if ("chosen" in mapping) != ("rejected" in mapping):
         raise Refused("Map chosen and rejected together: a pair needs both.")
     if "chosen" in mapping and any(name.split(".")[0] == "response" for name in mapping):
-        raise Refused("Map a response, or chosen and rejected: a row is one or the other.")
+        raise Refused("Map an answer, or chosen and rejected: a row is one or the other.")
     if "prompt" not in mapping and "chosen" not in mapping:
         raise Refused("Map the prompt to a column, or chosen and rejected to whole dialogues.")
 

@@ -41,7 +41,7 @@ class TestTables:
         rows[2]["prompt"] = user(SENTENCES[0] * 4)
         table = data.encode(rows, encoder_of(max_length=40), "sft")
         assert (len(table), table.empty) == (3, [3])
-        assert "1 of 4 rows were left out" in table.note(40) and "rows 3" in table.note(40)
+        assert "1 of 4 rows was left out" in table.note(40) and "(row 3)" in table.note(40)
 
     def test_equal_answers_teach_nothing(self) -> None:
         pair = formats.preference(user("Well?"), "Yes.", "Yes.")
@@ -85,7 +85,7 @@ class TestKinds:
         assert (table.read, table.cut, table.empty) == (3, 1, [2])
         assert len(table) > 3
         assert table.rows["input_ids"] == table.rows["labels"]
-        assert "1 of 3 rows were split into pieces of 16 tokens" in table.note(16)
+        assert "1 of 3 rows was split into pieces of 16 tokens" in table.note(16)
 
     def test_thumbs(self) -> None:
         rows = [formats.unpaired(user("Well?"), f"Answer {i}.", i % 2 == 0) for i in range(4)]

@@ -226,6 +226,23 @@ def test_what_a_runs_own_preflight_remarked(lee, working) -> None:
     assert "It was sent SIGTERM." in shown
 
 
+def test_what_it_is_at_before_it_says_how_far_it_is(lee, make_run) -> None:
+    run = make_run(state="running", heartbeat=timezone.now())
+    for phase, words in (("", "loading the libraries"), ("loading", "loading the model and the r"),
+                         ("preflight", "looking at the rows first")):  # fmt: skip
+        Run.objects.update(phase=phase)
+        for url in (reverse("training:run", args=[run.pk]), reverse("training:runs", args=["acme"]),
+                    reverse("training:home_panel", args=["acme"])):  # fmt: skip
+            assert words in text(lee.get(url))
+
+
+def test_a_head_of_zeros_is_sure_of_nothing_and_not_better_calibrated(make_run) -> None:
+    metrics = {"before": {"ece": 0.0, "log_loss": 0.69}, "after": {"ece": 0.08, "log_loss": 0.6}}
+    run = make_run("reward", state="succeeded", result={"metrics": metrics})
+    found = {row["label"]: row["better"] for row in results.table(run)}
+    assert found == {"Log loss of the pairs": "better", "Calibration error": ""}
+
+
 def test_every_state_has_a_page(lee, make_run) -> None:
     for state in Run.State:
         run = make_run(state=state, reason="Because." if state in Run.ENDED else "")

@@ -29,6 +29,7 @@ from training.recipes.configs import ClassifyConfig, to_json
 from training.recipes.entry import main
 from training.recipes.estimate import steps_of
 from training.recipes.evaluation import Check, batch_of, evaluating
+from training.recipes.found import agreed
 from training.recipes.logps import keep_adapter_dropout
 from training.recipes.reporting import check_stop, fit, judged_rows, remembered, trainer_arguments
 from training.recipes.run_dir import RunDir
@@ -149,11 +150,11 @@ def train(run: RunDir, config: ClassifyConfig) -> dict[str, Any]:
     split, judged = judged_rows(run, config)
     unseen = Counter(row["label"] for row in judged if row["label"] not in names)
     if unseen:
+        bear = agreed(unseen.total(), "bears", "bear")
         run.event(
             "note",
-            text=f"{unseen.total()} of {len(judged)} {split} rows bear a label that no training "
-            f"row has ({', '.join(map(str, unseen))}): it cannot be learned, and they are not "
-            "measured.",
+            text=f"{unseen.total()} of {len(judged)} {split} rows {bear} a label that no training "
+            f"row has ({', '.join(map(str, unseen))}): it cannot be learned, and is not measured.",
         )
     known = data.encode(judged, encoder, "labels", check, names=names).rows.to_pylist()
     texts, wanted = [row["input_ids"] for row in known], [row["label"] for row in known]

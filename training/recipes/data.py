@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from exports import chat, formats
 from training.recipes.encoding import IGNORED as IGNORED
 from training.recipes.encoding import Encoder
+from training.recipes.found import agreed
 
 # Arrow's own pool keeps some MiB of what a few rows took for as long as the run trains.
 pa.set_memory_pool(pa.system_memory_pool())
@@ -155,13 +156,16 @@ class Table:
         said = []
         if self.empty:
             some = ", ".join(map(str, self.empty[:5])) + (" …" if len(self.empty) > 5 else "")
+            number = len(self.empty)
             said.append(
-                f"{len(self.empty)} of {self.read} rows were left out, as nothing of them can be "
-                f"trained within {max_length} tokens (rows {some})"
+                f"{number} of {self.read} rows {agreed(number, 'was', 'were')} left out, as "
+                f"nothing of {agreed(number, 'it', 'them')} can be trained within {max_length} "
+                f"tokens ({agreed(number, 'row', 'rows')} {some})"
             )
         if self.cut:
             done = "split into pieces of" if self.kind == "text" else "cut to"
-            said.append(f"{self.cut} of {self.read} rows were {done} {max_length} tokens")
+            were = agreed(self.cut, "was", "were")
+            said.append(f"{self.cut} of {self.read} rows {were} {done} {max_length} tokens")
         return "; ".join(said) + "." if said else ""
 
 

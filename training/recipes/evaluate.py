@@ -151,7 +151,8 @@ def label_rows(
             f"and the rows have {has}."
         )
     if left := len(rows) - len(known):
-        text = f"{left} of {len(rows)} rows are empty or bear a label that it does not know."
+        are, bear = ("is", "bears") if left == 1 else ("are", "bear")
+        text = f"{left} of {len(rows)} rows {are} empty or {bear} a label that it does not know."
         run.event("note", text=text)
     texts = [encoder.text(row["text"])[0] for row in known]
     found = predict(

@@ -4,6 +4,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+def agreed(number: int, one: str, many: str) -> str:
+    """The word that goes with the number: "is" or "are"."""
+    return one if number == 1 else many
+
+
 @dataclass
 class Found:
     """What preflight.json will say."""

@@ -35,7 +35,7 @@ from training.recipes.artifacts import (
 )
 from training.recipes.asked import Asked
 from training.recipes.configs import RECIPES, parse
-from training.recipes.found import Found
+from training.recipes.found import Found, agreed
 from training.recipes.heuristics import check_judged
 from training.recipes.pair_weights import pair_weights
 from training.recipes.preflight_cost import add_cost
@@ -247,15 +247,16 @@ def _say_cut(asked: Asked, read: int, cut: int, lost: int, found: Found) -> None
         )
     elif none:
         found.warnings.append(
-            f"{none} of {read} rows have nothing to train on within {room} tokens and will be left "
-            "out."
+            f"{none} of {read} rows {agreed(none, 'has', 'have')} nothing to train on within "
+            f"{room} tokens and will be left out."
         )
     if cut / read > 0.2:
         answers = f" ({lost:,} tokens of answers)" if lost else ""
         knob = "max_length" if asked.snapshot else "max_prompt_tokens"
         found.warnings.append(
-            f"{cut} of {read} rows are longer than {room} tokens and will be cut{answers}. The "
-            f"longest has {max(found.lengths):,}: raise {knob} as far as model and memory allow."
+            f"{cut} of {read} rows {agreed(cut, 'is', 'are')} longer than {room} tokens and will "
+            f"be cut{answers}. The longest has {max(found.lengths):,}: raise {knob} as far as "
+            "model and memory allow."
         )
 
 
@@ -265,8 +266,9 @@ def _say_shared(facts: dict[str, Any], found: Found) -> None:
     found.facts["shared_prompts"] = facts
     some = ", ".join(f"“{text}”" for text in facts["examples"])
     found.warnings.append(
-        f"{facts['count']} of {facts['of']} prompts of the validation and test rows are among the "
-        f"training rows, too (but for case and spaces): what is measured on them flatters. {some}"
+        f"{facts['count']} of {facts['of']} prompts of the validation and test rows "
+        f"{agreed(facts['count'], 'is', 'are')} among the training rows, too (but for case and "
+        f"spaces): what is measured on them flatters. {some}"
     )
 
 

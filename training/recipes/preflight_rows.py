@@ -13,6 +13,7 @@ from unicodedata import normalize
 
 from exports import chat
 from training.recipes.encoding import IGNORED, Encoder
+from training.recipes.found import agreed
 
 SHOWN = 3  # longest rows, and as many random ones
 PART = 1500  # characters of a part that is shown; of a longer one its two ends
@@ -208,8 +209,8 @@ def label_warnings(train: Counter[str], held_out: Counter[str]) -> list[str]:
     rows = sum(held_out[name] for name in unknown)
     some = ", ".join(unknown[:5]) + (" …" if len(unknown) > 5 else "")
     return [
-        f"{rows} validation and test rows bear a label that no training row has ({some}): it "
-        "cannot be learned, and they are left out."
+        f"Of the validation and test rows {rows} {agreed(rows, 'bears', 'bear')} a label that no "
+        f"training row has ({some}): it cannot be learned, and they are left out."
     ]
 
 
