@@ -187,7 +187,7 @@ def _corrections(
         edited = (correction.messages, correction.system, correction.context)
         reason = correction.out
         if frozenset((correction.id, original.id)) in compared:
-            reason = reason or "the two were ranked as well"
+            reason = reason or "a ranking says which of the two is better"
         if correction.passed_over:
             reason = OTHER_CHOSEN
         if not selection.edited_prompts and any(part is not None for part in edited):

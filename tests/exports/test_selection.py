@@ -261,7 +261,10 @@ def test_a_correction_as_a_pair(desk, cast, look) -> None:
     kept, dropped = look("preference", corrections_as_pairs=True)
     got = {(p.work.external_id, p.row["chosen"][0]["content"]) for p in kept}
     assert got == {("changed", "as it should be"), ("ranked", "as it was")}
-    assert dropped == {"both answers are the same": 1, "the two were ranked as well": 1}
+    assert dropped == {
+        "both answers are the same": 1,
+        "a ranking says which of the two is better": 1,
+    }
     assert len(look("preference")[0]) == 1
 
 
