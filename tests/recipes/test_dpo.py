@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 from tests.recipes.conftest import events_of, preference_rows, result_of, write_snapshot
 from training.recipes import dpo, loading, reporting, sft
 from training.recipes.configs import parse
 from training.recipes.entry import perform
-from training.recipes.logps import answer_logps
+from training.recipes.logps import answer_logps, keep_adapter_dropout
 from training.recipes.run_dir import RunDir
 from training.recipes.tokenizer import load_tokenizer
 
@@ -43,6 +44,16 @@ def sft_run(llama, sft_snapshot, make_run) -> RunDir:
     )  # fmt: skip
     assert perform("sft", sft.train, run) == 0, result_of(run)
     return run
+
+
+def test_a_dropout_that_is_no_layer_is_off_too(llama) -> None:
+    """Llama's attention keeps its rate as a number: policy and reference would differ by its noise
+    alone, where the loss is to start at ln 2."""
+    model = AutoModelForCausalLM.from_pretrained(llama, attention_dropout=0.5).train()
+    ids = torch.arange(12)[None]
+    assert not torch.equal(model(ids).logits, model(ids).logits)
+    keep_adapter_dropout(model)
+    assert torch.equal(model(ids).logits, model(ids).logits)
 
 
 class TestLosses:

@@ -23,7 +23,7 @@ from tests.recipes.conftest import (
     write_snapshot,
 )
 from training.recipes import adapters, data, evaluation, loading, reporting, reward, sft
-from training.recipes.artifacts import save_model
+from training.recipes.artifacts import save_model, start_of
 from training.recipes.configs import parse
 from training.recipes.entry import perform
 from training.recipes.run_dir import RunDir
@@ -101,16 +101,22 @@ def test_a_bert_can_judge_too(bert, preference_snapshot, make_run) -> None:
     assert result_of(run)["metrics"]["after"]["accuracy"] == 1.0
 
 
+@pytest.fixture(scope="module")
+def masked(bert, tmp_path_factory) -> Path:
+    """A BERT that was trained on masked words, which takes no pooler."""
+    folder = tmp_path_factory.mktemp("masked")
+    BertForMaskedLM(BertConfig.from_pretrained(bert)).save_pretrained(folder)
+    load_tokenizer(str(bert), chat=False).save_pretrained(folder)
+    return folder
+
+
 @pytest.mark.parametrize("adaptation", ["lora", "full"])
 def test_what_the_base_does_not_hold_is_left_too(
-    adaptation, bert, preference_snapshot, make_run, tmp_path
+    adaptation, masked, preference_snapshot, make_run
 ) -> None:
-    """A BERT that was trained on masked words has no pooler: it is drawn at random for the run,
-    and whoever loads what that left must read through the same one."""
-    masked = BertForMaskedLM(BertConfig.from_pretrained(bert))
-    masked.save_pretrained(tmp_path / "masked")
-    load_tokenizer(str(bert), chat=False).save_pretrained(tmp_path / "masked")
-    given = {"model": tmp_path / "masked", "snapshot": preference_snapshot}
+    """The pooler is drawn at random for the run, and whoever loads what that left must read through
+    the same one."""
+    given = {"model": masked, "snapshot": preference_snapshot}
     told = {"template": {"name": "instruction"}, "adaptation": adaptation, "max_steps": 2}
     run = make_run("reward", given, **told)
     assert work(run) == 0, result_of(run)
@@ -122,11 +128,23 @@ def test_what_the_base_does_not_hold_is_left_too(
     assert found.mean != 0
 
     if adaptation == "lora":  # as an earlier version left it
-        model = loading.load_classifier(str(tmp_path / "masked"), found.tokenizer)
+        model = loading.load_classifier(str(masked), found.tokenizer)
         peft = adapters.add_lora(model, parse("reward", {}), ["classifier"])
         save_model(peft, found.tokenizer, run.artifact)
         with pytest.raises(ValueError, match=r"it lacks bert\.pooler\.dense\. Train it again"):
             loading.load_reward(make_run("ppo", {**given, "reward": run.artifact}, "last"))
+
+
+def test_what_the_base_does_not_hold_is_trained_in_fp32(masked, make_run, monkeypatch) -> None:
+    """Over layers in bf16, where small updates would be rounded away."""
+    monkeypatch.setattr(loading, "has_bf16", lambda: True)
+    run, tokenizer = make_run("reward", {"model": masked}), load_tokenizer(str(masked), chat=False)
+    model = loading.trainable_classifier(start_of(run), tokenizer, parse("reward", {}))
+    kinds = {name: p.dtype for name, p in model.named_parameters() if p.requires_grad}
+    assert set(kinds.values()) == {torch.float32} and any("pooler" in name for name in kinds)
+    assert model.get_input_embeddings().weight.dtype == torch.bfloat16
+    read = model(**tokenizer(["Good, yes."], return_tensors="pt")).logits
+    assert read.dtype == torch.float32 and read.item() == 0
 
 
 def test_it_starts_from_an_sft_runs_layers(inputs, sft_snapshot, llama, make_run) -> None:

@@ -112,14 +112,15 @@ def _classifier(
         torch.nn.init.zeros_(layers[-1].weight)
         if layers[-1].bias is not None:
             torch.nn.init.zeros_(layers[-1].bias)
-    # It is trained whole beside an adapter, so it is held in fp32 over layers in bf16, too.
-    getattr(model, name).float()
-    for layer in layers:
-        layer.register_forward_pre_hook(_widened)
+    # They are trained whole beside an adapter, so they are held in fp32 over layers in bf16, too.
+    for module in {name, *new}:
+        for layer in model.get_submodule(module).float().modules():
+            if isinstance(getattr(layer, "weight", None), torch.Tensor):
+                layer.register_forward_pre_hook(_widened)
     return model, new
 
 
-def _widened(layer: torch.nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+def _widened(layer: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return (inputs[0].to(layer.weight.dtype), *inputs[1:])
 
 

@@ -39,5 +39,11 @@ def keep_adapter_dropout(model: torch.nn.Module) -> None:
     """Turn off every dropout but that of the adapter that is trained. TRL turns off all or none:
     the adapter's would be ignored though it was asked for, or a reference be noisy, too."""
     for name, module in model.named_modules():
-        if isinstance(module, torch.nn.Dropout) and not name.endswith("lora_dropout.default"):
+        if name.endswith("lora_dropout.default"):
+            continue
+        if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
+        # Some layers keep a rate as a plain number, as Llama's attention does.
+        for rate, value in list(vars(module).items()):
+            if "drop" in rate and isinstance(value, float):
+                setattr(module, rate, 0.0)
