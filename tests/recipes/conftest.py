@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     BertConfig,
@@ -20,6 +22,8 @@ from transformers import (
 
 from exports import chat, formats
 from training.recipes.configs import RECIPES
+from training.recipes.entry import perform
+from training.recipes.reporting import Reporter
 from training.recipes.run_dir import RunDir
 
 SENTENCES = [
@@ -225,6 +229,40 @@ def make_run(tmp_path: Path) -> Iterator[Callable[..., RunDir]]:
     yield make
     for run in opened:
         run.close()
+
+
+@pytest.fixture
+def stop_and_resume(
+    make_run: Callable[..., RunDir], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """`stop_and_resume("dpo", inputs, at=2, max_steps=6)` holds that a run which is asked to stop
+    in the step behind `at`, and goes on, leaves what one does that nobody asked."""
+
+    def holds(recipe: str, inputs: dict[str, Any], at: int = 2, **config: Any) -> None:
+        def work(run: RunDir) -> RunDir:
+            train = import_module(f"training.recipes.{recipe}").train
+            assert perform(recipe, train, run) == 0, result_of(run)
+            return run
+
+        def stops(self: Any, args: Any, state: Any, control: Any, **more: Any) -> None:
+            if state.global_step == at:
+                (run.path / "stop").touch()
+
+        config = {"save_steps": 100, "lora_dropout": 0.1, "lora_rank": 4} | config
+        straight = work(make_run(recipe, inputs, "straight", **config))
+        run = make_run(recipe, inputs, **config)
+        with monkeypatch.context() as patched:
+            patched.setattr(Reporter, "on_step_begin", stops)
+            assert result_of(work(run))["state"] == "stopped"
+        (run.path / "stop").unlink()
+        work(make_run(recipe, inputs, **config))
+        mine, theirs = (
+            load_file(r.artifact / "adapter_model.safetensors") for r in (run, straight)
+        )
+        assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+        assert result_of(run)["metrics"] == result_of(straight)["metrics"]
+
+    return holds
 
 
 def result_of(run: RunDir) -> dict[str, Any]:

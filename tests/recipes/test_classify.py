@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from exports import formats
 from tests.recipes.conftest import SENTENCES, events_of, result_of, write_snapshot
-from training.recipes import adapters, classify, loading, reporting, reward, sft
+from training.recipes import adapters, classify, loading, reward, sft
 from training.recipes.artifacts import read_artifact
 from training.recipes.entry import perform
 from training.recipes.run_dir import RunDir
@@ -179,26 +179,8 @@ def test_labels_that_are_not_learned_are_told(llama, tmp_path, make_run) -> None
     assert "2 of 5 test rows bear a label that no training row has (blau)" in notes
 
 
-def test_stopped_and_resumed_is_as_if_it_had_not_been(llama, snapshot, make_run, monkeypatch):
-    inputs = {"model": llama, "snapshot": snapshot}
-    config = {"max_steps": 6, "save_steps": 100, "lora_dropout": 0.1, "lora_rank": 4}
-    straight = make_run("classify", inputs, "straight", **config)
-    assert work(straight) == 0, result_of(straight)
-    run = make_run("classify", inputs, **config)
-
-    def stops(self, args, state, control, **more):
-        if state.global_step == 2:
-            (run.path / "stop").touch()
-
-    with monkeypatch.context() as patched:
-        patched.setattr(reporting.Reporter, "on_step_begin", stops)
-        assert work(run) == 0
-    assert result_of(run)["state"] == "stopped"
-    (run.path / "stop").unlink()
-    assert work(make_run("classify", inputs, **config)) == 0
-    mine, theirs = weights(run), weights(straight)
-    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
-    assert result_of(run)["metrics"] == result_of(straight)["metrics"]
+def test_stopped_and_resumed_is_as_if_it_had_not_been(llama, snapshot, stop_and_resume) -> None:
+    stop_and_resume("classify", {"model": llama, "snapshot": snapshot}, max_steps=6)
 
 
 class TestStarts:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from tests.recipes.conftest import events_of, preference_rows, result_of, write_snapshot
-from training.recipes import dpo, loading, reporting, sft
+from training.recipes import dpo, loading, sft
 from training.recipes.configs import parse
 from training.recipes.entry import perform
 from training.recipes.logps import answer_logps, keep_adapter_dropout
@@ -218,27 +218,10 @@ class TestItLearns:
 
 @pytest.mark.parametrize("with_adapter", [False, True])
 def test_stopped_and_resumed_is_as_if_it_had_not_been(
-    with_adapter, inputs, sft_run, make_run, monkeypatch
+    with_adapter, inputs, sft_run, stop_and_resume
 ) -> None:
     inputs |= {"init": sft_run.artifact} if with_adapter else {}
-    config = {"max_steps": 6, "save_steps": 100, "lora_dropout": 0.1, "lora_rank": 4}
-    straight = make_run("dpo", inputs, "straight", **config)
-    assert work(straight) == 0, result_of(straight)
-    run = make_run("dpo", inputs, **config)
-
-    def stops(self, args, state, control, **more):
-        if state.global_step == 2:
-            (run.path / "stop").touch()
-
-    with monkeypatch.context() as patched:
-        patched.setattr(reporting.Reporter, "on_step_begin", stops)
-        assert work(run) == 0
-    assert result_of(run)["state"] == "stopped"
-    (run.path / "stop").unlink()
-    assert work(make_run("dpo", inputs, **config)) == 0
-    mine, theirs = weights(run), weights(straight)
-    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
-    assert result_of(run)["metrics"] == result_of(straight)["metrics"]
+    stop_and_resume("dpo", inputs, max_steps=6)
 
 
 def test_log_probabilities_of_answers(llama) -> None:

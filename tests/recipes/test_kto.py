@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from exports import formats
 from tests.recipes.conftest import events_of, result_of, user, write_snapshot
-from training.recipes import kto, reporting, sft
+from training.recipes import kto, sft
 from training.recipes.configs import parse
 from training.recipes.entry import perform
 from training.recipes.run_dir import RunDir
@@ -153,32 +153,12 @@ def test_it_learns_which_answers_are_good(inputs, make_run) -> None:
     assert result_of(run)["artifact"]["kind"] == "adapter"
 
 
-def test_stopped_and_resumed_is_as_if_it_had_not_been(inputs, make_run, monkeypatch) -> None:
+def test_stopped_and_resumed_is_as_if_it_had_not_been(inputs, stop_and_resume, monkeypatch) -> None:
     """Two passes of three steps each, stopped within the second."""
-    config = {"epochs": 2.0, "batch_size": 8, "save_steps": 100, "lora_dropout": 0.1,
-              "lora_rank": 4}  # fmt: skip
     read, turns = kto.mixed, []
     monkeypatch.setattr(kto, "mixed", lambda *of: turns.append(of[-1]) or read(*of))
-    straight = make_run("kto", inputs, "straight", **config)
-    assert work(straight) == 0, result_of(straight)
-    assert turns == [0, 1]
-    run = make_run("kto", inputs, **config)
-
-    def stops(self, args, state, control, **more):
-        if state.global_step == 4:
-            (run.path / "stop").touch()
-
-    with monkeypatch.context() as patched:
-        patched.setattr(reporting.Reporter, "on_step_begin", stops)
-        assert work(run) == 0
-    assert result_of(run)["state"] == "stopped"
-    (run.path / "stop").unlink()
-    turns.clear()
-    assert work(make_run("kto", inputs, **config)) == 0
-    assert turns == [1]
-    mine, theirs = weights(run), weights(straight)
-    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
-    assert result_of(run)["metrics"] == result_of(straight)["metrics"]
+    stop_and_resume("kto", inputs, at=4, epochs=2.0, batch_size=8)
+    assert turns == [0, 1, 0, 1, 1]
 
 
 def test_without_test_rows_it_says_so(llama, tmp_path, make_run) -> None:

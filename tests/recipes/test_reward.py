@@ -22,7 +22,7 @@ from tests.recipes.conftest import (
     user,
     write_snapshot,
 )
-from training.recipes import adapters, data, evaluation, loading, reporting, reward, sft
+from training.recipes import adapters, data, evaluation, loading, reward, sft
 from training.recipes.artifacts import save_model, start_of
 from training.recipes.configs import parse
 from training.recipes.entry import perform
@@ -164,25 +164,8 @@ def test_a_reward_run_is_continued(run: RunDir, inputs, make_run) -> None:
     assert before and before.items() <= after.items()  # the words are fitted afterwards only
 
 
-def test_stopped_and_resumed_is_as_if_it_had_not_been(inputs, make_run, monkeypatch) -> None:
-    config = {"max_steps": 6, "save_steps": 100, "lora_dropout": 0.1, "lora_rank": 4}
-    straight = make_run("reward", inputs, "straight", **config)
-    assert work(straight) == 0
-    run = make_run("reward", inputs, **config)
-
-    def stops(self, args, state, control, **more):
-        if state.global_step == 2:
-            (run.path / "stop").touch()
-
-    with monkeypatch.context() as patched:
-        patched.setattr(reporting.Reporter, "on_step_begin", stops)
-        assert work(run) == 0
-    assert result_of(run)["state"] == "stopped"
-    (run.path / "stop").unlink()
-    assert work(make_run("reward", inputs, **config)) == 0
-    mine, theirs = weights(run), weights(straight)
-    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
-    assert result_of(run)["metrics"] == result_of(straight)["metrics"]
+def test_stopped_and_resumed_is_as_if_it_had_not_been(inputs, stop_and_resume) -> None:
+    stop_and_resume("reward", inputs, max_steps=6)
 
 
 def test_dropout_that_is_asked_for_is_there(inputs, make_run) -> None:

@@ -14,7 +14,6 @@ rows / (labels · rows with this label), which is 1 on average: each label weigh
 import time
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
 from typing import Any
 
 import torch
@@ -137,12 +136,8 @@ def train(run: RunDir, config: ClassifyConfig) -> dict[str, Any]:
     if note := rows.note(config.max_length):
         run.event("note", text=note)
     labels = rows.rows["label"].to_pylist()
-    validation = data.encode(
-        islice(data.rows_of(snapshot, "validation"), config.eval_rows),
-        encoder,
-        "labels",
-        check,
-        names=names,
+    validation = data.validation_table(
+        snapshot, encoder, "labels", config.eval_rows, check, names=names
     )
     total = steps_of(len(rows), config)
 

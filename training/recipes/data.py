@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,20 @@ def training_table(
             f"{encoder.max_length} tokens: raise max_length, or choose shorter rows."
         )
     return table
+
+
+def validation_table(
+    snapshot: str | Path,
+    encoder: Encoder,
+    kind: str,
+    most: int,
+    stop: Callable[[], None],
+    *,
+    names: Sequence[str] = (),
+) -> Table:
+    """The first `most` validation rows, as a trainer looks at them."""
+    rows = islice(rows_of(snapshot, "validation"), most)
+    return encode(rows, encoder, kind, stop, names=names)
 
 
 def read_prompts(path: str | Path) -> list[dict[str, Any]]:

@@ -154,9 +154,7 @@ def train(run: RunDir, config: DPOConfig) -> dict[str, Any]:
     pairs = data.training_table(snapshot, encoder, "answers", check)
     if note := pairs.note(config.max_length):
         run.event("note", text=note)
-    validation = data.encode(
-        islice(data.rows_of(snapshot, "validation"), config.eval_rows), encoder, "answers", check
-    )
+    validation = data.validation_table(snapshot, encoder, "answers", config.eval_rows, check)
     total = steps_of(len(pairs), config)
 
     # 3. How good it is before: this is the reference that it is measured against afterwards.

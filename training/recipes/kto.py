@@ -162,9 +162,7 @@ def train(run: RunDir, config: KTOConfig) -> dict[str, Any]:
     for note in (rows.note(config.max_length), uneven):
         if note:
             run.event("note", text=note)
-    validation = data.encode(
-        islice(data.rows_of(snapshot, "validation"), config.eval_rows), encoder, "unpaired", check
-    )
+    validation = data.validation_table(snapshot, encoder, "unpaired", config.eval_rows, check)
     total = steps_of(len(rows), config)
 
     # 3. How good it is before: this is the reference that it is measured against afterwards.

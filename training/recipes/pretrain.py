@@ -51,9 +51,7 @@ def train(run: RunDir, config: PretrainConfig) -> dict[str, Any]:
     pieces = data.training_table(snapshot, encoder, "text", check)
     if note := pieces.note(config.max_length):
         run.event("note", text=note)
-    validation = data.encode(
-        islice(data.rows_of(snapshot, "validation"), config.eval_rows), encoder, "text", check
-    )
+    validation = data.validation_table(snapshot, encoder, "text", config.eval_rows, check)
     packed = config.packing != "off"
     if packed:
         check_isolation(model)

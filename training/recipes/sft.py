@@ -53,9 +53,7 @@ def train(run: RunDir, config: SFTConfig) -> dict[str, Any]:
     rows = data.training_table(snapshot, encoder, "sft", check)
     if note := rows.note(config.max_length):
         run.event("note", text=note)
-    validation = data.encode(
-        islice(data.rows_of(snapshot, "validation"), config.eval_rows), encoder, "sft", check
-    )
+    validation = data.validation_table(snapshot, encoder, "sft", config.eval_rows, check)
     packed = config.packing != "off"
     if packed:
         check_isolation(model)
