@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from annotation.memory import settled
 from annotation.models import Erasure, Project
-from exports import looks, raters
+from exports import durable, looks, raters
 from exports.dispatch import send
 from exports.gathering import gather
 from exports.looks import Facets
@@ -85,7 +85,7 @@ def compute(pk: int) -> None:
                 send("preview", pk)
                 return
             look = home / f"{key[:16]}-{since:%H%M%S%f}"
-            work.rename(look)
+            durable.rename(work, look)
         finally:
             shutil.rmtree(work, ignore_errors=True)
         result["selection"] = dataset.selection

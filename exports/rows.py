@@ -135,12 +135,14 @@ def _preference(work: Work, selection: Selection, salt: str, known: Known) -> It
     answers = {answer.id: answer for answer in work.answers}
     standing = [ranked for ranked in work.rankings if not ranked.out]
     table = numbers(selection.margin_table) if selection.margin == "table" else {}
+    aside = [ranked for ranked in work.rankings if ranked.out]
     compared = set()
     weights = known.by_place(standing) if known.weights else None
     for pair in preferences.unify(
         _votes(standing), selection.pairs, how=selection.votes, weights=weights
     ):
-        compared.add(frozenset((pair.chosen, pair.rejected)))
+        if aside or selection.corrections_as_pairs:
+            compared.add(frozenset((pair.chosen, pair.rejected)))
         by = [standing[at] for at in pair.by]
         margin, unknown = preferences.margin(pair, selection.margin, table)
         reason = (
@@ -151,13 +153,12 @@ def _preference(work: Work, selection: Selection, salt: str, known: Known) -> It
         )
         yield _pair(work, selection, salt, answers, pair, by, reason, margin)
     # What only annotators said who do not count here: dropped, each pair once.
-    for ranked in work.rankings:
-        if ranked.out:
-            for pair in preferences.unify(_votes([ranked]), selection.pairs):
-                sides = frozenset((pair.chosen, pair.rejected))
-                if sides not in compared:
-                    compared.add(sides)
-                    yield _pair(work, selection, salt, answers, pair, [ranked], ranked.out, None)
+    for ranked in aside:
+        for pair in preferences.unify(_votes([ranked]), selection.pairs):
+            sides = frozenset((pair.chosen, pair.rejected))
+            if sides not in compared:
+                compared.add(sides)
+                yield _pair(work, selection, salt, answers, pair, [ranked], ranked.out, None)
     if selection.corrections_as_pairs:
         yield from _corrections(work, selection, salt, answers, compared)
 

@@ -21,7 +21,7 @@ from django.utils import timezone
 from annotation.errors import Refused
 from annotation.memory import settled
 from annotation.models import User
-from exports import card, files, formats, manifest, origins, plots, told
+from exports import card, durable, files, formats, manifest, origins, plots, told
 from exports.dispatch import send
 from exports.gathering import gather
 from exports.models import Dataset, Snapshot
@@ -182,7 +182,7 @@ def _freeze(snapshot: Snapshot, target: Path, mine: "QuerySet[Snapshot]") -> dic
             target.rmdir()
         elif target.exists():
             _clear_leftover(target, snapshot)
-        directory.rename(target)
+        durable.rename(directory, target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return {

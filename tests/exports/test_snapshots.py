@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -311,6 +312,27 @@ def test_a_freeze_that_kills_its_worker_is_given_up(sft, cast) -> None:
     assert snapshots.sweep() == 1
     snapshot.refresh_from_db()
     assert snapshot.state == "failed" and "3 times" in snapshot.reason
+
+
+def test_a_name_is_given_to_what_the_disk_holds(sft, monkeypatch) -> None:
+    """Files and folders first, then the name, then the folder that holds the name."""
+    told: list[int | str] = []
+    fsync, move = os.fsync, Path.rename
+
+    def seen(file: int) -> None:
+        told.append(os.fstat(file).st_ino)
+        fsync(file)
+
+    def renamed(self: Path, target: Path) -> Path:
+        told.append(str(target))
+        return move(self, target)
+
+    monkeypatch.setattr("os.fsync", seen)
+    monkeypatch.setattr(Path, "rename", renamed)
+    target = Path(frozen(sft).path)
+    at = told.index(str(target))
+    assert set(told[:at]) == {path.stat().st_ino for path in (target, *target.rglob("*"))}
+    assert told[at + 1 :] == [target.parent.stat().st_ino]
 
 
 def test_a_disk_that_refuses_is_a_reason(sft, monkeypatch) -> None:
