@@ -76,9 +76,11 @@ def thin(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
 
 
 def bounds(values: Sequence[float]) -> tuple[float, float]:
-    """The axis for these values: a little air, and no division by nothing where all are equal."""
+    """The axis for these values: a little air, and no division by nothing where all are equal.
+    A thousandth of them is the least that it shows: less needs labels longer than there is room."""
     low, high = min(values), max(values)
     air = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
+    air = max(air, max(abs(low), abs(high)) * 0.0005)
     floor = 0.0 if low >= 0 and low - air < 0 else low - air
     return floor, high + air
 

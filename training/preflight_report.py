@@ -15,6 +15,7 @@ def shown(found: dict[str, Any]) -> dict[str, Any]:
     """What the template needs of it."""
     lengths = _dict(found.get("lengths"))
     edges, counts = lengths.get("edges") or [], lengths.get("counts") or []
+    samples = [_sample(row) for row in _rows(found.get("samples"))]
     numeric = all(is_number(n) for n in [*edges, *counts])
     return {
         "ok": bool(found.get("ok")),
@@ -24,7 +25,8 @@ def shown(found: dict[str, Any]) -> dict[str, Any]:
         "adaptation": str(found.get("adaptation") or ""),
         "lengths": charts.histogram("Rows by length in tokens", edges, counts) if numeric else "",
         "labels": _labels(_dict(found.get("labels"))),
-        "samples": [_sample(row) for row in _rows(found.get("samples"))],
+        "samples": samples,
+        "marks": {mark for row in samples for text in row["texts"] for _, mark in text["parts"]},
         "memory": _memory(_dict(found.get("memory"))),
         "probe": _probe(_dict(found.get("probe")), _dict(found.get("memory"))),
         "can_probe": bool(found.get("ok") and found.get("adaptation") and not found.get("probe")),

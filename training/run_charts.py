@@ -101,14 +101,19 @@ def drawn(run: Run) -> list[dict[str, Any]]:
                             "name": each.name if len(lines) > 1 else "",
                             "style": each.style,
                             "last": charts.number(each.points[-1][1]),
-                            "low": charts.number(min(v for _, v in each.points)),
-                            "high": charts.number(max(v for _, v in each.points)),
+                            "range": _range([value for _, value in each.points]),
                         }
                         for each in lines
                     ],
                 }
             )
     return found
+
+
+def _range(values: list[float]) -> str:
+    """From the least to the most; nothing where both are written alike."""
+    low, high = charts.number(min(values)), charts.number(max(values))
+    return f"{low} to {high}" if low != high else ""
 
 
 def _mark(run: Run, name: str) -> tuple[str, float] | None:

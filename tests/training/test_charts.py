@@ -96,6 +96,13 @@ def test_ticks_are_few_and_inside(low: float, high: float) -> None:
     assert all(low - 1e-9 <= tick <= high * (1 + 1e-9) for tick in found)
 
 
+def test_the_labels_of_an_axis_have_room() -> None:
+    """An entropy that falls from 10.82975 to 10.82968 is level."""
+    root = parse(chart("Entropy", [Line("entropy", [(1, 10.82975), (2, 10.82968)])]))
+    labels = [text.text for text in root.iter(f"{SVG}text") if text.get("text-anchor") == "end"]
+    assert labels and max(len(label or "") for label in labels) <= 7
+
+
 def test_a_histogram() -> None:
     root = parse(histogram("Lengths", [0, 10, 20], [4, 2]))
     assert [node.text for node in root.iter(f"{SVG}title")] == ["0 to 10: 4", "10 to 20: 2"]

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from annotation import importing
 from annotation.records import Record
-from training import events, moves, preflights, results
+from training import events, moves, preflights, results, run_charts
 from training.forms import ConfigForm
 from training.models import Preflight, Run, RunEvent
 from training.recipes.configs import parse
@@ -247,6 +247,15 @@ def test_every_state_has_a_page(lee, make_run) -> None:
     for state in Run.State:
         run = make_run(state=state, reason="Because." if state in Run.ENDED else "")
         assert state in text(page(lee, run))
+
+
+def test_a_range_of_one_number_is_none(make_run) -> None:
+    """10.81 and 10.84 are both written 10.8: “10.8 to 10.8” says nothing."""
+    run = make_run(state="running")
+    for step, loss in enumerate((10.81, 10.84), 1):
+        event(run, step, "metrics", step, values={"loss": loss, "odd": step})
+    found = {each["title"]: each["legend"][0]["range"] for each in run_charts.drawn(run)}
+    assert found["Loss"] == "" and found["Odd"] == "1 to 2"
 
 
 def test_superseded_points_are_not_drawn(lee, working) -> None:

@@ -58,6 +58,12 @@ def test_rows_are_shown_with_what_is_learned_and_what_is_cut() -> None:
     assert "LoRA of rank 16: 1.8 %" in shown
 
 
+def test_of_prompts_nothing_is_said_to_be_learned() -> None:
+    assert "<mark>learned</mark>, read, <del>cut</del></small>" in page(FOUND)
+    prompts = [{"which": "longest", "row": 1, "texts": [{"parts": [["Why?", ""]], "tokens": 3}]}]
+    assert "as the model sees them: read</small>" in page(FOUND | {"samples": prompts})
+
+
 def test_memory_is_told_term_by_term() -> None:
     shown = page(FOUND)
     assert "while training" in shown and "2.5 GB of 15.6 GB free" in shown

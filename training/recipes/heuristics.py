@@ -62,8 +62,8 @@ def length(value: str) -> Rule:
     low, high = map(int, found.groups()) if found else (0, 0)
     if not 1 <= low <= high <= MOST_WORDS:
         raise ValueError(
-            f"The rule length needs words from and to, such as 20-80, as its rule_value; not "
-            f"{value!r}."
+            "The rule length needs words from and to, such as 20-80, as its rule_value"
+            + (f"; not {value!r}." if value else ".")
         )
 
     def worth(text: str) -> float:
