@@ -5,7 +5,7 @@ from typing import Any
 from django.db import transaction
 
 from annotation.models import User, Workspace
-from annotation.people import free_slug
+from annotation.people import with_free_slug
 from exports import rulesets
 from exports.models import Dataset, RulesetVersion
 from exports.rules import SelectionError, check_kind, to_json
@@ -28,15 +28,16 @@ def create(
     """A dataset; `values` are its rules (exports.rules). Raises SelectionError per field."""
     name = _name(name)
     check_kind(kind)
-    taken = set(workspace.datasets.values_list("slug", flat=True))
-    return Dataset.objects.create(
-        workspace=workspace,
-        name=name,
-        slug=free_slug(name, taken, "dataset", length=60),
-        kind=kind,
-        selection=to_json(kind, check(workspace, kind, values)),
-        created_by=user,
-    )
+    selection = to_json(kind, check(workspace, kind, values))
+
+    def make(slug: str) -> Dataset:
+        return workspace.datasets.create(
+            name=name, slug=slug, kind=kind, selection=selection, created_by=user
+        )
+
+    made = with_free_slug(make, workspace.datasets.all(), name, None, "dataset", length=60)
+    assert made is not None  # none is only for a slug that was asked for
+    return made
 
 
 @transaction.atomic

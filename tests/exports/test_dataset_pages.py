@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from annotation import people
 from exports import datasets as acts
 from exports import previews, snapshots
 from exports.formats import PROMPT_TEMPLATE
@@ -79,6 +80,20 @@ def test_the_lists_show_the_newest_ready_version_in_as_many_queries_for_many(
         with django_assert_num_queries(asked):
             shown = lee.get(url).content.decode()
         assert shown.count(">v2<") >= 4 and ">v3<" not in shown
+
+
+def test_two_datasets_of_one_name_at_once_get_a_slug_each(sft, monkeypatch) -> None:
+    """The second did not see the first when it looked for a free slug: the database refuses it."""
+    real, stale = people.free_slug, iter([True])
+
+    def late(name: str, taken: set[str], *rest) -> str:
+        return real(name, set() if next(stale, False) else taken, *rest)
+
+    monkeypatch.setattr(people, "free_slug", late)
+    second = acts.create(
+        workspace=sft.workspace, name=sft.name, kind="sft", values=sft.selection, user=None
+    )
+    assert (sft.name, second.slug) == (second.name, f"{sft.slug}-2")
 
 
 def test_a_new_dataset(lee, cast) -> None:
