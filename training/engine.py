@@ -67,6 +67,7 @@ def environment(recipe: str = "") -> dict[str, str]:
     return kept | {
         "HF_HUB_OFFLINE": "0" if settings.ALLOW_HUB else "1",
         "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": "ignore::FutureWarning",  # of libraries, to whoever calls them: us
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }  # fmt: skip

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -41,6 +43,14 @@ def test_a_run_succeeds_and_its_rows_say_so(make_run, engine) -> None:
     assert run.result["metrics"]["after"]["loss"] == 1.5
     assert run.events.filter(kind="metrics").count() == 3
     assert "the log begins" in run.events.get(kind="log").data["tail"]
+
+
+def test_a_log_begins_with_what_concerns_the_run() -> None:
+    """Libraries tell whoever calls them what they will change one day; a lead calls none."""
+    script = "import warnings; warnings.warn('in v6', FutureWarning); warnings.warn('short rows')"
+    command = [sys.executable, "-c", script]
+    said = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True)
+    assert "in v6" not in said.stderr and "short rows" in said.stderr
 
 
 def test_a_second_message_starts_nothing(make_run, engine) -> None:
