@@ -65,6 +65,9 @@ def environment(recipe: str = "") -> dict[str, str]:
         if name in names or name.startswith(prefixes)
     }
     return kept | {
+        # A run is one process on one device. Where they see more GPUs, TRL's trainers refuse to
+        # start and transformers' spreads its batches over all of them.
+        "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0],
         "HF_HUB_OFFLINE": "0" if settings.ALLOW_HUB else "1",
         "PYTHONUNBUFFERED": "1",
         "PYTHONWARNINGS": "ignore::FutureWarning",  # of libraries, to whoever calls them: us

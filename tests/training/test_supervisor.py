@@ -238,6 +238,17 @@ def test_the_trainer_knows_no_secret(monkeypatch, settings) -> None:
     assert environment()["HF_HUB_OFFLINE"] == "0"
 
 
+@pytest.mark.parametrize(
+    ("visible", "seen"), [(None, "0"), ("2,3", "2"), ("GPU-ab,GPU-cd", "GPU-ab"), ("", "")]
+)
+def test_a_trainer_sees_one_gpu(visible, seen, monkeypatch):
+    """Of several TRL's trainers would refuse to start. None stays none."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert environment()["CUDA_VISIBLE_DEVICES"] == seen
+
+
 def test_an_input_that_is_gone_fails_the_run(make_run, base, engine) -> None:
     run = make_run()
     shutil.rmtree(base)
