@@ -2,13 +2,14 @@
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.recipes.conftest import events_of
-from training.recipes.alarms import RULES, Watch
+from training.recipes.alarms import RULES, Series, Watch
 from training.recipes.configs import parse
 from training.recipes.entry import perform
 from training.recipes.run_dir import RunDir
@@ -180,3 +181,15 @@ def test_worse_than_before(before, after, said: str, make_run) -> None:
     assert perform("sft", lambda run, config: found, run) == 0
     texts = [event["text"] for event in events_of(run, "alarm") if event["code"] == "worse"]
     assert [said in text for text in texts] == ([True] if said else [])
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0.0, "No answer ends by itself: all are"), (0.1, "Only 10 % of the answers end by themsel")],
+)
+def test_none_is_not_said_to_be_only_some(share: float, said: str) -> None:
+    rule, _ = RULES["eos_share"]
+    seen: defaultdict[str, Series] = defaultdict(Series)
+    for _ in range(20):
+        seen["eos_share"].add(share)
+    assert rule(seen, parse("ppo", {})).startswith(said)

@@ -80,10 +80,11 @@ def ends(seen: Seen, config: Any) -> str:
     share = seen["eos_share"].recent(2 * FIRST)
     if not share < FEW_ENDS:
         return ""
+    few = f"Only {100 * share:.0f} % of the answers end" if share else "No answer ends"
     return (
-        f"Only {share:.0%} of the answers end by themselves: the others are cut off at "
-        f"max_new_tokens ({config.max_new_tokens}). Give them more room, or start from a model "
-        "that was taught to stop."
+        f"{few} by {'themselves' if share else 'itself'}: {'the others' if share else 'all'} are "
+        f"cut off at max_new_tokens ({config.max_new_tokens}). Give them more room, or start from "
+        "a model that was taught to stop."
     )
 
 
