@@ -195,11 +195,14 @@ def _answer(
     if before:
         asking = render(before, template_text, add_generation_prompt=True, **common)
         start = len(_shared(asking, done))
+    said = str(messages[turn].get("content") or "").strip()
+    # An answer may begin as the text that asks goes on: “<table>” where that opens with “<think>”.
+    if 0 <= (place := done.rfind(said)) < start:
+        start = place
     end = len(_shared(done, whole))
     if end == len(done):
         return start, end
     # What ends a conversation is not what ends a turn: here the answer ends with its own text.
-    said = str(messages[turn].get("content") or "").strip()
     last = whole.find(said, start) + len(said)
     return (start, last) if said in whole[start:end] else (start, start)
 

@@ -189,3 +189,15 @@ def test_the_bytes_are_those_of_transformers(tokenizer, name: str, ask: bool, to
         tokens = {"bos_token": "<s>", "eos_token": "</s>"}
         ours = render(turns, template, add_generation_prompt=ask, tools=tools, **tokens)
         assert ours.encode() == theirs.encode()
+
+
+def test_an_answer_that_begins_as_the_asking_text_goes_on_is_trained_whole() -> None:
+    """The template opens a thought where it asks, and shows answers without one."""
+    template = (
+        "{% for m in messages %}[{{ m.role }}]\n{{ m.content }}<e>\n{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]\n<think>\n{% endif %}"
+    )
+    for said in ("<table>", "No"):
+        talk = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": said}]
+        pieces = segments(talk, template)
+        assert pieces == [("[user]\nQ<e>\n[assistant]\n", False), (f"{said}<e>\n", True)]
