@@ -55,12 +55,14 @@ def cells(smol: str) -> list[Cell]:
     for recipe in ("sft", "reward", "dpo", "kto", "pretrain", "classify", "ppo"):
         for adaptation in ("lora", "full"):
             found += [Cell(recipe, adaptation, *shape, fitted=True) for shape in FITTED]
-            found += [Cell(recipe, adaptation, *shape) for shape in HELD_OUT]
+            # The adapter's factor was raised on the widest of reward's.
+            raised = HELD_OUT[1] if (recipe, adaptation) == ("reward", "lora") else None
+            found += [Cell(recipe, adaptation, *s, fitted=s == raised) for s in HELD_OUT]
     for recipe in ("sft", "reward"):
         found.append(Cell(recipe, "lora", 4, 384, 384, 12, 16_384, "on", fitted=True))
         found.append(Cell(recipe, "full", 2, 512, 512, 8, 8192, "on"))
         found.append(Cell(recipe, "half", 2, 256, 512, 8, 8192))
-        found.append(Cell(recipe, "qlora", 2, 256, 512, 8, 8192))
+        found.append(Cell(recipe, "qlora", 2, 256, 512, 8, 8192, fitted=recipe == "sft"))
     if smol:
         for recipe, adaptation, batch, length in (
             ("sft", "lora", 2, 256),

@@ -1,6 +1,7 @@
 """A whole PPO step, ours against TRL 1.12.0's: same prompts, answer length and seed, in turns.
 
     python -m benchmarks.ppo --peer VENV [--model FOLDER] [--turns 3] [--updates 4]
+                             [--step batch=8 micro=4 ...]
 
 VENV is an environment with trl==1.12.0 (the last with a PPO) and otherwise our versions. Without
 --model: a random model of 3.2 million weights and 49,152 words, made on the spot. Each turn is a
@@ -283,12 +284,14 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3, help="of each side, one after the other")
     parser.add_argument("--updates", type=int, default=4)
     parser.add_argument("--modes", default="full,lora")
+    parser.add_argument("--step", nargs="*", default=[], metavar="NAME=NUMBER", help=str(STEP))
     parser.add_argument("--child", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         return child(json.loads(given.child))
     if not given.peer:
         parser.error("--peer is needed: an environment with trl==1.12.0")
+    step = {name: json.loads(number) for name, number in (part.split("=") for part in given.step)}
     pythons = {"ours": sys.executable, "trl": str(Path(given.peer) / "bin" / "python")}
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -300,9 +303,11 @@ def main() -> None:
             for _ in range(given.turns):
                 for side, python in pythons.items():
                     job = {"side": side, "mode": mode, "model": model, "updates": given.updates}
+                    job["step"] = step
                     turns[side].append(turn(python, job))
             rows.append(row(mode, turns))
-    about = {"model": given.model or "random, 3.2 M weights", "updates": given.updates, **STEP}
+    model = given.model or "random, 3.2 M weights"
+    about = {"model": model, "updates": given.updates, **STEP, **step}
     print(json.dumps({"benchmark": "ppo", "settings": about, "rows": rows}, indent=1))
 
 

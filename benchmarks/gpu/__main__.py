@@ -97,7 +97,7 @@ def main() -> int:
         return 1
     tiny = given.tiny or not here["gpu"]
     if tiny:
-        tell({"note": "Tiny shapes: this shows that the command runs, and nothing about speed."})
+        tell({"note": "Tiny shapes: they show that it runs, and nothing of speed or memory."})
     wanted = [
         cell
         for cell in cells(tiny=tiny, peer=given.peer, attention=given.attention)

@@ -34,13 +34,16 @@ class Factors:
     logits: float  # bytes a logit where all of them are made
     gradients: float  # share of the gradients that is there when activations are at their most
     holes: float  # PPO's micro-batches of varying length leave memory that cannot be used again
+    dropped: (
+        float  # share of what checkpointing forgets that the C library's heap keeps all the same
+    )
     rest: float  # bytes of what else a run loads and makes
 
 
-PROCESSOR = Factors(activations=1.25, adapter=1.65, tile=36, logits=24, gradients=0.6,
-                    holes=1.25, rest=90 * MIB)  # fmt: skip
+PROCESSOR = Factors(activations=1.25, adapter=1.75, tile=36, logits=24, gradients=0.6,
+                    holes=1.25, dropped=0.45, rest=90 * MIB)  # fmt: skip
 GPU = Factors(activations=1.1, adapter=1.45, tile=4, logits=12, gradients=1.0, holes=1.1,
-              rest=100 * MIB)  # fmt: skip
+              dropped=0.0, rest=100 * MIB)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ class _Run:
         plain = shape.total - shape.added
         if self.adaptation == "qlora":
             weights = shape.linear * FOUR_BITS + (plain - shape.linear) * held
+            if not self.gpu:  # the others are read where they lie, so the whole file stays mapped
+                weights += shape.linear * 4
         else:
             weights = plain * held
         terms = {"libraries": IMPORTED, "the rest": self.factors.rest, "weights": weights}
@@ -148,10 +153,11 @@ class _Run:
 
     def activations(self, tokens: float) -> float:
         """Bytes kept for the backward pass over `tokens`, padding counted."""
+        every = self.shape.layers * self.layer(tokens)
         if self.config.checkpointing == "on":  # each layer's input, and one layer made again
             kept = tokens * self.shape.hidden * self.computed * self.shape.layers
-            return kept + self.layer(tokens)
-        return self.shape.layers * self.layer(tokens)
+            return kept + self.layer(tokens) + every * self.factors.dropped
+        return every
 
     def tile(self, tokens: float) -> float:
         """Logits of a loss that is made tile by tile (TRL's fused head)."""
