@@ -28,6 +28,7 @@ IMPORTS = {
     "pandalm": "pairs/pandalm_testset.json",
     "oasst": "ranking/oasst1_ranked.jsonl",
     "hh": "hh/harmless_base_train.jsonl.gz",
+    "abstracts": "text/pubmed_abstracts.txt",
 }
 DATASETS = {
     "gsm8k-sft": ("gsm8k", "sft"),
@@ -36,6 +37,7 @@ DATASETS = {
     "oasst-pairs": ("oasst", "preference"),
     "hh-pairs": ("hh", "preference"),
     "pandalm-prompts": ("pandalm", "prompts"),
+    "abstracts-text": ("abstracts", "text"),
 }
 
 
@@ -46,6 +48,7 @@ class Trial:
     config: dict[str, Any]
     inputs: dict[str, str] = field(default_factory=dict)  # init, reward: another trial
     model: str = "base"  # or "bare"
+    preset: str = "sensible"
 
 
 SHORT = {"max_length": 160, "eval_rows": 40, "eval_steps": 20, "sample_tokens": 48, "seed": 1}
@@ -54,9 +57,15 @@ PPO = {"steps": 14, "rollout_batch": 16, "batch_size": 8, "max_new_tokens": 16, 
        "learning_rate": 3e-4, "eval_steps": 7, "sample_tokens": 24, "seed": 1}  # fmt: skip
 TRIALS = {
     "sft-gsm8k": Trial("sft", "gsm8k-sft", SHORT | {"max_steps": 40}),
+    "sft-gsm8k-again": Trial("sft", "gsm8k-sft", SHORT | {"max_steps": 40, "seed": 2}),
     "sft-roleplay": Trial("sft", "roleplay-sft", SHORT | {"max_steps": 24}),
     "sft-bare": Trial(
         "sft", "roleplay-sft", SHORT | {"max_steps": 20, "template": "instruction"}, model="bare"
+    ),
+    "pretrain-abstracts": Trial(
+        "pretrain",
+        "abstracts-text",
+        {"max_length": 256, "max_steps": 24, "eval_rows": 24, "eval_steps": 12, "seed": 1},
     ),
     "reward-pandalm": Trial("reward", "pandalm-pairs", PAIRS | {"max_steps": 24}),
     # A rule first: what it asks for is known, and no model stands between.
@@ -68,6 +77,20 @@ TRIALS = {
         "pandalm-prompts",
         PPO | {"steps": 10},
         {"init": "sft-roleplay", "reward": "reward-pandalm"},
+    ),
+    # What a page's "quick" does, and nothing else than the reward said.
+    "ppo-quick": Trial(
+        "ppo",
+        "pandalm-prompts",
+        {"rule": "keyword", "rule_value": "the, and, of, to"},
+        preset="quick",
+    ),
+    "ppo-quick-reward": Trial(
+        "ppo",
+        "pandalm-prompts",
+        {},
+        {"init": "sft-roleplay", "reward": "reward-pandalm"},
+        preset="quick",
     ),
     "dpo-pandalm": Trial("dpo", "pandalm-pairs", PAIRS | {"max_steps": 20, "sample_tokens": 48}),
 }
@@ -123,7 +146,7 @@ def main(data: str, wanted: list[str]) -> None:
             return note("runs", name, without_template(manage("get_model", "--wait")[1]))
         trial = TRIALS[name]
         words = ["--snapshot", snapshot(trial.dataset)]  # first: the import makes the workspace
-        words += ["--model", run(trial.model)]
+        words += ["--model", run(trial.model), "--preset", trial.preset]
         for key, value in trial.config.items():
             words += ["--set", f"{key}={value}"]
         for given, other in trial.inputs.items():
@@ -135,7 +158,7 @@ def main(data: str, wanted: list[str]) -> None:
         result = json.loads((Path(folder) / "result.json").read_text())
         kept = ("metrics", "samples", "rows", "steps", "kept", "trainable_share", "kl_coef")
         row = {"trial": name, "recipe": trial.recipe, "dataset": trial.dataset,
-               "config": trial.config, "inputs": trial.inputs,
+               "preset": trial.preset, "config": trial.config, "inputs": trial.inputs,
                "cpu_minutes": round(cpu / 60, 1)}  # fmt: skip
         row |= {key: result[key] for key in kept if key in result}
         print(json.dumps(row, ensure_ascii=False), flush=True)
