@@ -89,6 +89,7 @@ class TextRules:
                 turn["content"] = personal.mask(turn["content"], kinds)[0]
             if "text" in row:
                 row["text"] = personal.mask(row["text"], kinds)[0]
+            _measure(candidate)
 
     def _contamination(self, found: Sequence[Candidate]) -> None:
         for candidate in found:
@@ -96,6 +97,15 @@ class TextRules:
                 if any(grams.hit(text) for text in texts(candidate.row)):
                     _drop(candidate, f"shares {self.selection.not_in_words} words with {name}")
                     break
+
+
+def _measure(candidate: Candidate) -> None:
+    """Lengths anew, of what is in the row now: figures and the balance of lengths go by them."""
+    row = candidate.row
+    if set(row) != {"prompt"}:  # whose length is the question's, and its turn may hold a context
+        candidate.length = len(said(row))
+    if "rejected" in row:
+        candidate.other = len(row["rejected"][-1]["content"])
 
 
 def _drop(candidate: Candidate, reason: str) -> None:

@@ -196,6 +196,19 @@ def test_personal_data_is_masked_or_left_out(give, desk) -> None:
     assert len(give("sft", personal="drop", personal_kinds=["iban"])[0]) == 2
 
 
+def test_lengths_are_those_of_what_masking_leaves(give, desk) -> None:
+    prompt = desk.prompt("Where is it?")
+    mail = desk.answer(prompt, "Write to help.and.support@mail.example.org.")
+    other = desk.answer(prompt, "Look at home once more.")
+    desk.rank(desk.stage("rank"), prompt, [[mail], [other]])
+    figures = {how: give("preference", personal=how)[2] for how in ("keep", "mask")}
+    assert {how: found["lengths"]["longest"] for how, found in figures.items()} == {
+        "keep": len("Write to help.and.support@mail.example.org."),
+        "mask": len("Write to [EMAIL]."),
+    }
+    assert [found["longer_wins"]["share"] for found in figures.values()] == [1, 0]
+
+
 def test_what_a_benchmark_or_a_dataset_holds(give, desk, cast, tmp_path) -> None:
     desk.answer(desk.prompt("Where does the river end?"), LONG)
     desk.answer(desk.prompt("And the road?"), "It ends at the bridge.")

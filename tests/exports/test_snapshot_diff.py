@@ -195,6 +195,17 @@ def test_the_page_of_two_versions(lee, two) -> None:
     assert there in lee.get(reverse("exports:versions", args=[new.dataset_id])).content.decode()
 
 
+def test_versions_of_two_datasets_are_told_apart(lee, two, cast, pairs) -> None:
+    values = {**pairs.selection, "max_length": 900}
+    other = datasets.create(
+        workspace=cast.acme, name="Short pairs", kind="preference", values=values, user=None
+    )
+    mine = snapshots.freeze_now(dataset=other, user=None)
+    url = reverse("exports:compare", args=[mine.pk, two[0].pk])
+    shown = lee.get(url).content.decode()
+    assert "<th>Support pairs v1</th><th>Short pairs v1</th>" in shown
+
+
 def test_the_rows_of_it_and_the_api(lee, two) -> None:
     old, new = two
     response = lee.get(reverse("exports:compare_rows", args=[new.pk, old.pk]))
