@@ -197,7 +197,8 @@ def _answer(
         start = len(_shared(asking, done))
     said = str(messages[turn].get("content") or "").strip()
     # An answer may begin as the text that asks goes on: “<table>” where that opens with “<think>”.
-    if 0 <= (place := done.rfind(said)) < start:
+    # Where the template shows it otherwise, the same words further up are not the answer's.
+    if 0 <= (place := done.rfind(said)) < start <= place + len(said):
         start = place
     end = len(_shared(done, whole))
     if end == len(done):

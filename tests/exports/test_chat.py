@@ -201,3 +201,14 @@ def test_an_answer_that_begins_as_the_asking_text_goes_on_is_trained_whole() -> 
         talk = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": said}]
         pieces = segments(talk, template)
         assert pieces == [("[user]\nQ<e>\n[assistant]\n", False), (f"{said}<e>\n", True)]
+
+
+def test_words_of_an_answer_that_stand_further_up_are_not_the_answer() -> None:
+    """The template shows a call of a tool without the words beside it, which the user said too."""
+    template = (
+        "{% for m in messages %}[{{ m.role }}]{{ m.tool_calls or m.content }}<e>{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    call = {"role": "assistant", "content": "OK", "tool_calls": "look()"}
+    pieces = segments([{"role": "user", "content": "OK?"}, call], template)
+    assert pieces == [("[user]OK?<e>[assistant]", False), ("look()<e>", True)]
