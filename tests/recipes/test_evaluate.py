@@ -102,6 +102,15 @@ def test_a_reward_models_checkpoint_is_known_for_one(
     assert whole["after"]["bins"] and "ece" in whole["after"]
 
 
+def test_a_model_in_a_folder_named_checkpoints_is_measured(
+    llama, sft_snapshot, make_run, tmp_path
+) -> None:
+    """Nothing says that a run of ours left it there."""
+    model = shutil.copytree(llama, tmp_path / "checkpoints" / "small")
+    given = {"model": model, "snapshot": sft_snapshot}
+    assert work(make_run("evaluate", given, **SHORT))["metrics"]["after"]["loss"] > 0
+
+
 @pytest.mark.parametrize("adaptation", ["lora", "full"])
 @pytest.mark.parametrize("recipe", ["reward", "classify"])
 def test_a_checkpoint_of_a_run_that_left_nothing_is_known_for_what_it_is(

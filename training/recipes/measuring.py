@@ -31,16 +31,20 @@ def about(start: Start) -> Artifact:
     none, what the run was to train."""
     top = start.init or read_artifact(start.base)
     folder = Path(top.path)
+    run = folder.parent.parent
     if folder.parent.name != "checkpoints":
         return top
-    run = folder.parent.parent
     if (run / "artifact" / "annotune.json").exists():
         return read_artifact(str(run / "artifact"))
+    if not (run / "spec.json").exists():  # a model that lies in a folder of this name
+        return top
     spec = json.loads((run / "spec.json").read_text("utf-8"))
-    head = {"reward": "reward_", "classify": "classifier_"}.get(spec["recipe"], "")
+    if spec["recipe"] == "reward":
+        return replace(top, kind=f"reward_{top.kind}")
+    if spec["recipe"] != "classify":
+        return top
     learned = next(row["path"] for row in spec["inputs"] if row["name"] == "snapshot")
-    labels = data.label_names(run / learned) if head == "classifier_" else []
-    return replace(top, kind=head + top.kind, labels=labels)
+    return replace(top, kind=f"classifier_{top.kind}", labels=data.label_names(run / learned))
 
 
 def task_of(start: Start) -> str:
