@@ -63,9 +63,11 @@ def known(plan: Plan) -> Preflight | None:
 
 def is_outdated(row: Preflight) -> bool:
     """Passed, on this host, when it had other memory or other devices. What other hosts have is
-    not known here."""
+    not known here; nor what a worker that still runs was given to see, where it is not what we
+    were given."""
     here = hosts.host_of(row.worker) == hosts.HOST
-    return row.state == State.PASSED and here and row.machine != hosts.machine()
+    differs = row.state == State.PASSED and here and row.machine != hosts.machine()
+    return differs and not hosts.supervisor_lives(row.worker)
 
 
 def is_lost(row: Preflight) -> bool:

@@ -116,6 +116,7 @@ def test_another_machine_is_looked_at(asked, says, messages, monkeypatch) -> Non
     here = Preflight.objects.get(pk=look(asked, says(OK)).pk)
     run = runs.create_run(**asked, user=None)
     monkeypatch.setattr(hosts, "machine", lambda: "8 GiB")
+    Preflight.objects.update(worker=f"{hosts.HOST}:999999999:1.00:gone")
     assert preflights.known(plan(**asked)) is None
     preflights.keep(run)
     assert not (run.directory / "preflight.json").exists(), "it is not what is expected here"
@@ -125,6 +126,15 @@ def test_another_machine_is_looked_at(asked, says, messages, monkeypatch) -> Non
 
     Preflight.objects.update(worker="elsewhere:7:1.00:x", machine="80 GiB, H100")
     assert preflights.known(plan(**asked)) == here
+
+
+def test_a_worker_may_be_given_other_gpus_than_the_page(asked, says, messages, monkeypatch) -> None:
+    """Started apart, each with an environment of its own: the page would ask for ever."""
+    row = look(asked, says(OK))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    assert hosts.machine() != row.machine
+    assert preflights.known(plan(**asked)) == row == preflights.ask(plan(**asked))
+    assert says.times() == 1
 
 
 def test_a_machine_is_its_memory_and_what_it_shows_of_its_gpus(tmp_path, monkeypatch) -> None:
