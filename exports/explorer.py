@@ -17,7 +17,7 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
-from exports import bars
+from exports import bars, row_search
 from exports.filters import LIMIT, Filters
 from exports.shelf import NONE, Rows
 
@@ -89,6 +89,7 @@ class Look:
         self._begins: dict[str, Codes] = {}  # of lists, where each row's values begin
         self._bins: dict[str, tuple[Codes, list[int]]] = {}
         self._found: OrderedDict[tuple[tuple[str, str], ...], Found] = OrderedDict()
+        self._holding: OrderedDict[str, Mask] = OrderedDict()
         self._lock = Lock()
 
     def terms(self, name: str) -> tuple[Codes, list[str]]:
@@ -144,6 +145,23 @@ class Look:
                 found &= numbers >= (MISSING + 1 if low is None else low)
                 if high is not None:
                     found &= numbers <= high
+        if filters.phrase:
+            found &= self._with_phrase(filters.phrase)
+        return found
+
+    def _with_phrase(self, phrase: str) -> Mask:
+        """Which rows hold it; of the last few it is remembered, for every facet asks."""
+        with self._lock:
+            found = self._holding.pop(phrase, None)
+        if found is None:
+            try:
+                found = row_search.holding(self.folder, phrase)
+            except OSError as error:
+                raise NoLook(str(error)) from error
+        with self._lock:
+            self._holding[phrase] = found
+            while len(self._holding) > FOUND:
+                self._holding.popitem(last=False)
         return found
 
     def find(self, filters: Filters) -> Found:

@@ -148,6 +148,8 @@ def chips(look: Look, filters: Filters, named: names.Names) -> list[tuple[str, s
     """The filters in force: (what it says, the address without it)."""
     titles = {facet.name: facet.title for facet in look.facets}
     found = []
+    if filters.phrase:
+        found.append((f"“{filters.phrase}”", replace(filters, phrase="").query()))
     for name in sorted(filters.terms):
         for value in sorted(filters.terms[name]):
             text = f"{titles[name]}: {named(name, value)}"

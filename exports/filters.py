@@ -1,7 +1,8 @@
 """What a look's rows are narrowed to, as it stands in a page's address. Pure.
 
 Several facets must all hold; of one facet any of the chosen values. `?language=en&language=de` are
-terms, `?length.from=20&length.to=400` a range, both ends included."""
+terms, `?length.from=20&length.to=400` a range, both ends included, `?q=a phrase` what a text must
+hold."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,8 @@ from typing import Protocol, Self
 from urllib.parse import urlencode
 
 SHOWS = {"kept": "kept", "dropped": "left out", "all": "all"}
+PHRASE = "q"
+LONGEST = 200  # letters of a phrase
 LIMIT = 2**31 - 1  # what a column of whole numbers holds
 EPOCH = date(1970, 1, 1).toordinal()
 Range = tuple[int | None, int | None]
@@ -29,6 +32,7 @@ class Filters:
     show: str = "kept"
     terms: Mapping[str, frozenset[str]] = field(default_factory=dict)
     ranges: Mapping[str, Range] = field(default_factory=dict)
+    phrase: str = ""
 
     @classmethod
     def read(cls, sent: Sent, kinds: Mapping[str, str]) -> Self:
@@ -45,11 +49,14 @@ class Filters:
             low, high = (read(sent.getlist(f"{name}.{end}")) for end in ("from", "to"))
             if low is not None or high is not None:
                 ranges[name] = (low, high)
-        return cls(show if show in SHOWS else "kept", terms, ranges)
+        typed = (sent.getlist(PHRASE) or [""])[-1].encode("utf-8", "replace").decode()
+        phrase = typed.strip()[:LONGEST].strip()
+        return cls(show if show in SHOWS else "kept", terms, ranges, phrase)
 
     def pairs(self, but: str = "") -> list[tuple[str, str]]:
         """As names and values of an address, in a fixed order; without those of a facet `but`."""
         found = [("show", self.show)] if self.show != "kept" else []
+        found += [(PHRASE, self.phrase)] if self.phrase and but != PHRASE else []
         for name in sorted(self.terms):
             found += [(name, value) for value in sorted(self.terms[name]) if name != but]
         for name in sorted(self.ranges):

@@ -16,7 +16,7 @@ from annotation.models import Role
 from exports import datasets as acts
 from exports import explorer, explorer_page, facet_rules, names, previews, rule_words
 from exports.explorer import Look, NoLook
-from exports.filters import SHOWS, Filters
+from exports.filters import PHRASE, SHOWS, Filters
 from exports.looks import SEVERAL
 from exports.models import Dataset, Preview
 from exports.rules import SelectionError
@@ -90,6 +90,8 @@ def _found(request: HttpRequest, dataset: Dataset, look: Look) -> dict[str, Any]
             )
             for show, text in SHOWS.items()
         ],
+        # What a search keeps of the address.
+        "others": [*filters.pairs(but=PHRASE), *([("show", NEAR)] if near else [])],
         "near_query": f"?{filters.showing('kept').query(show=NEAR)}",
         "facets": explorer_page.facets(look, filters, named),
         "chips": explorer_page.chips(look, filters, named),

@@ -228,3 +228,46 @@ def test_no_look(tmp_path) -> None:
     (look.folder / "rows.marks").unlink()
     with pytest.raises(NoLook):
         look.read([1])
+
+
+@pytest.fixture
+def told(tmp_path) -> Look:
+    rows = [
+        {"texts": ("Where is the Café?", 'She said "round the\ncorner", twice.'), "language": "en"},
+        {"texts": ("What is a user?", "One who uses."), "reason": "too short", "language": "en"},
+        {"reason": "a tie", "language": "en"},
+        {"texts": ("Wo ist das CAFÉ?", "Um die Ecke: C:\\neu."), "language": "de"},
+    ]
+    return Look(write_look(tmp_path / "told", rows))
+
+
+@pytest.mark.parametrize(
+    ("phrase", "rows"),
+    [
+        ("café", [1, 4]),
+        ("  Where is ", [1]),
+        ('said "round', [1]),
+        ("the\ncorner", [1]),
+        ("c:\\neu", [4]),
+        ("user", [2]),  # also the name of a role in each row's JSON
+        ("content", []),
+        ("support-desk", []),  # stands in each row's provenance
+        ("[a-z]", []),
+        ("uses. um", []),  # the end of one row and the beginning of another
+    ],
+)
+def test_rows_that_hold_a_phrase(told, phrase, rows) -> None:
+    asked = Filters(show="all", phrase=phrase.strip())
+    assert told.page(asked, 1) == rows
+    assert read(told, urlencode({"show": "all", "q": phrase})) == asked
+
+
+def test_a_phrase_beside_facets(told) -> None:
+    asked = read(told, "q=caf%C3%A9&language=de")
+    assert told.page(asked, 1) == [4] and told.shown(asked) == {"kept": 1, "dropped": 0, "all": 1}
+    counts = dict(zip(told.terms("language")[1], told.counts(asked)["language"], strict=True))
+    assert counts == {"en": 1, "de": 1}, "those under the phrase"
+    assert Filters.read(QueryDict(asked.query()), told.types) == asked
+    (told.folder / "rows.texts").unlink()
+    with pytest.raises(NoLook):
+        told.page(read(told, "q=new"), 1)

@@ -208,3 +208,16 @@ def test_the_look_of_a_real_count(lee, pairs, desk) -> None:
     row = int(shown.split("/explore/rows/")[1].split("/")[0])
     assert ask(lee, "explore_row", pairs.pk, row).count('class="side"') == 2
     assert "1 to 25 of 60" in ask(lee, "explore", pairs.pk, show="dropped", reason="tie")
+
+
+def test_a_phrase_narrows_and_stays_in_every_link(lee, found) -> None:
+    url = reverse("exports:explore", args=[found.pk])
+    page = lee.get(url, {"q": "<b>viel", "language": "de"})
+    assert [shown.row.id for shown in page.context["rows"]] == [2]
+    text = page.content.decode()
+    assert "“&lt;b&gt;viel”" in text and "<b>viel" not in text
+    assert '<input type="hidden" name="language" value="de">' in text
+    assert all("q=%3Cb%3Eviel" in address for _, _, address, _ in page.context["tabs"])
+    assert "No row is left" in lee.get(url, {"q": "nowhere"}).content.decode()
+    groups = lee.get(url, {"q": "much was", "show": "groups"})
+    assert groups.context["total"] == 1

@@ -29,7 +29,7 @@ def test_a_lead_signs_and_takes_it_back(as_user, cast, frozen) -> None:
     assert f"{frozen} is signed off by you" in shown.content.decode()
     frozen.refresh_from_db()
     assert frozen.signed_by == cast.lee and signing.in_force(frozen)
-    assert "signed off by Lee" in page(lee, frozen)
+    assert 'class="tag good">signed off by Lee' in page(lee, frozen)
     versions = lee.get(reverse("exports:versions", args=[frozen.dataset_id])).content.decode()
     assert "signed off" in versions
     again = lee.post(reverse("exports:snapshot_sign", args=[frozen.pk]), follow=True)
