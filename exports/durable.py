@@ -1,5 +1,6 @@
 """What outlives a power cut."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -18,5 +19,9 @@ def _to_disk(path: Path) -> None:
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
+    except OSError as error:
+        # Some file systems (network, FUSE) have no flushing of folders: nothing more can be done.
+        if not (error.errno == errno.EINVAL and path.is_dir()):
+            raise
     finally:
         os.close(file)

@@ -1,10 +1,12 @@
 """Freezing: the same data give the same bytes, the files are read by others, failures say why."""
 
+import errno
 import hashlib
 import json
 import os
 import random
 import shutil
+import stat
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -333,6 +335,21 @@ def test_a_name_is_given_to_what_the_disk_holds(sft, monkeypatch) -> None:
     at = told.index(str(target))
     assert set(told[:at]) == {path.stat().st_ino for path in (target, *target.rglob("*"))}
     assert told[at + 1 :] == [target.parent.stat().st_ino]
+
+
+def test_a_disk_that_cannot_flush_folders_holds_snapshots_too(sft, monkeypatch) -> None:
+    """Linux says EINVAL then. A file that cannot be flushed is another matter."""
+    refused = stat.S_ISDIR
+
+    def flush(file: int) -> None:
+        if refused(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr("os.fsync", flush)
+    assert frozen(sft).state == "ready"
+    refused = stat.S_ISREG
+    with pytest.raises(Refused, match="The files could not be written: .*Invalid argument"):
+        frozen(sft)
 
 
 def test_a_disk_that_refuses_is_a_reason(sft, monkeypatch) -> None:
