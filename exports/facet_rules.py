@@ -87,7 +87,8 @@ def _terms(
         rules = {"languages": known, "unsure_language": "keep" if "" in values else "drop"}
         return [Offer(facet, "only", "Only these languages", rules)]
     if facet == "project" and known:
-        return [Offer(facet, "only", "Only these projects", {"projects": known})]
+        rules = {"projects": known} | _mix(stored.get("weights", []), known)
+        return [Offer(facet, "only", "Only these projects", rules)]
     if facet == "stage" and known and all(value in stages for value in known):
         numbers = sorted(stages[value] for value in known)
         return [Offer(facet, "only", "Only work from these stages", {"stages": numbers})]
@@ -106,6 +107,12 @@ def _terms(
     if facet.startswith("metadata."):
         return _metadata(facet, values, list(stored.get("metadata", [])))
     return []
+
+
+def _mix(weights: list[str], known: list[str]) -> dict[str, Any]:
+    """A mix without the projects that go; one alone is none."""
+    left = [line for line in weights if line.rpartition("=")[0].strip() in known]
+    return {"weights": left if len(known) > 1 else []} if weights else {}
 
 
 def _origin(facet: str, known: list[str], stored: Mapping[str, Any]) -> list[Offer]:

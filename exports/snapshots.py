@@ -36,19 +36,22 @@ ATTEMPTS = 3
 
 
 @transaction.atomic
-def request(*, dataset: Dataset, user: User | None) -> Snapshot:
-    """The next version, queued; a worker freezes it. Raises Refused, with the reason."""
-    snapshot = _new(dataset, user)
+def request(*, dataset: Dataset, user: User | None, number: int | None = None) -> Snapshot:
+    """The next version, queued; a worker freezes it. `number`: the one that was asked for, which a
+    second tab or click may have made already. Raises Refused, with the reason."""
+    snapshot = _new(dataset, user, number)
     send("freeze", snapshot.pk)
     return snapshot
 
 
 @transaction.atomic
-def _new(dataset: Dataset, user: User | None) -> Snapshot:
+def _new(dataset: Dataset, user: User | None, number: int | None = None) -> Snapshot:
     selection = _readable(dataset)
     # The dataset's row is the lock: two requests at once get two numbers.
     Dataset.objects.filter(pk=dataset.pk).update(name=F("name"))
     last = dataset.snapshots.aggregate(last=Max("number"))["last"] or 0
+    if number is not None and number <= last:
+        raise Refused(f"v{number} of {dataset.name} is there already: look at it below.")
     return Snapshot.objects.create(
         dataset=dataset,
         number=last + 1,

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from annotation import access, activity
 from annotation.errors import Refused
 from annotation.models import Project, Role
+from annotation.text import row_number
 from exports import (
     charts,
     chat,
@@ -177,7 +178,9 @@ def versions(request: HttpRequest, pk: int) -> HttpResponse:
 def dataset_freeze(request: HttpRequest, pk: int) -> HttpResponse:
     found = _fetch(request, pk)
     try:
-        snapshot = snapshots.request(dataset=found, user=request.user)  # type: ignore[arg-type]
+        number = row_number(request.POST.get("number", ""))
+        user: Any = request.user
+        snapshot = snapshots.request(dataset=found, user=user, number=number)
     except Refused as refusal:
         messages.error(request, str(refusal))
     else:

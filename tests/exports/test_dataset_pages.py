@@ -297,6 +297,17 @@ def test_freeze_from_the_page(lee, sft, cast) -> None:
     assert snapshot.dataset.name in shown and "last frozen" in shown and "Freeze v2" in shown
 
 
+def test_a_second_tab_freezes_nothing_twice(lee, sft) -> None:
+    assert 'name="number" value="1"' in page(lee, sft)
+    url = reverse("exports:dataset_freeze", args=[sft.pk])
+    told = [
+        lee.post(url, {"number": "1"}, follow=True).content.decode() for _ in ("a tab", "another")
+    ]
+    assert "is being frozen" in told[0] and "v1 of Support SFT is there already" in told[1]
+    assert Snapshot.objects.count() == 1
+    assert 'name="number" value="2"' in told[1]
+
+
 def test_the_panel_of_a_project(lee, sft, cast) -> None:
     url = reverse("exports:project_panel", args=[cast.project.pk])
     shown = lee.get(url).content.decode()

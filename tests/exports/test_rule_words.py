@@ -94,6 +94,12 @@ def test_choices_that_are_rules() -> None:
     }  # fmt: skip
     assert offered(terms(stage={"Desk / Rank"}))[("stage", "only")] == {"stages": [7]}
     assert offered(terms(project={"b"}))[("project", "only")] == {"projects": ["b"]}
+    mix = ["a=1", "b=2", "c=3"]
+    assert offered(terms(project={"b", "c"}), weights=mix)[("project", "only")] == {
+        "projects": ["b", "c"], "weights": ["b=2", "c=3"],
+    }  # fmt: skip
+    alone = offered(terms(project={"b"}), weights=mix)[("project", "only")]
+    assert alone == {"projects": ["b"], "weights": []}
     found = offered(terms(annotator={"user 3"}), without_annotators=["user 1"])
     assert found[("annotator", "without")] == {"without_annotators": ["user 1", "user 3"]}
     assert found[("annotator", "only")] == {"annotators": ["user 3"]}
