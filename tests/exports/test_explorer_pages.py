@@ -221,3 +221,5 @@ def test_a_phrase_narrows_and_stays_in_every_link(lee, found) -> None:
     assert "No row is left" in lee.get(url, {"q": "nowhere"}).content.decode()
     groups = lee.get(url, {"q": "much was", "show": "groups"})
     assert groups.context["total"] == 1
+    none = lee.get(url, {"q": "nowhere", "show": "groups"}).content.decode()
+    assert "Take the filters away" in none and "finds them" not in none
