@@ -11,7 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import BertConfig, BertForMaskedLM
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    DistilBertConfig,
+    DistilBertForSequenceClassification,
+)
 
 from exports import formats
 from tests.recipes.conftest import (
@@ -145,6 +150,24 @@ def test_what_the_base_does_not_hold_is_trained_in_fp32(masked, make_run, monkey
     assert model.get_input_embeddings().weight.dtype == torch.bfloat16
     read = model(**tokenizer(["Good, yes."], return_tensors="pt")).logits
     assert read.dtype == torch.float32 and read.item() == 0
+
+
+def test_a_layer_whose_name_ends_as_the_heads_is_trained_with_it(
+    bert, preference_snapshot, make_run, tmp_path
+) -> None:
+    """DistilBERT's pre_classifier, of a base that holds both."""
+    tokenizer = load_tokenizer(str(bert), chat=False)
+    sizes = {"vocab_size": len(tokenizer), "dim": 16, "hidden_dim": 32, "n_layers": 1, "n_heads": 2}
+    DistilBertForSequenceClassification(DistilBertConfig(**sizes, num_labels=1)).save_pretrained(
+        tmp_path / "judge"
+    )
+    tokenizer.save_pretrained(tmp_path / "judge")
+    given = {"model": tmp_path / "judge", "snapshot": preference_snapshot}
+    run = make_run("reward", given, template={"name": "instruction"}, max_steps=2)
+    assert work(run) == 0, result_of(run)
+    found = loading.load_reward(make_run("ppo", {**given, "reward": run.artifact}, "later"))
+    kept = found.model.peft_config["default"].modules_to_save
+    assert {"classifier", "pre_classifier"} <= set(kept)
 
 
 def test_it_starts_from_an_sft_runs_layers(inputs, sft_snapshot, llama, make_run) -> None:

@@ -27,13 +27,16 @@ from training.recipes.artifacts import Start, check_base
 def add_lora(model: PreTrainedModel, config: Any, whole: Collection[str] = ()) -> PeftModel:
     """A fresh adapter on every linear layer. `whole`: modules of a classifier that are trained and
     kept whole beside it, for its base does not hold them: the head at least."""
+    # peft goes by the ends of names: DistilBERT's pre_classifier is whole where its classifier is.
+    ends = tuple(whole)
+    named = [name for name, _ in model.named_modules() if name.endswith(ends)]
     lora = LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
         target_modules="all-linear",
         task_type=TaskType.SEQ_CLS if whole else TaskType.CAUSAL_LM,
-        modules_to_save=sorted(whole) or None,
+        modules_to_save=named or None,
     )
     return _peft(get_peft_model(model, lora))
 
