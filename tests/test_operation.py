@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import PermissionDenied
 from django.db import OperationalError
 
 from annotation.logs import JsonFormatter
@@ -94,3 +95,19 @@ def test_a_log_line_is_one_json_object_with_extras() -> None:
     assert "\n" not in line
     assert json.loads(line)["message"] == "run 3"
     assert json.loads(line)["run"] == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [(PermissionDenied("too low a role"), "reason"), (KeyError("x"), "traceback")],
+)
+def test_a_refused_permission_is_one_line_without_a_traceback(error: Exception, name: str) -> None:
+    try:
+        raise error
+    except Exception as raised:
+        record = logging.makeLogRecord(
+            {"msg": "Forbidden", "exc_info": (type(raised), raised, raised.__traceback__)}
+        )
+    line = json.loads(JsonFormatter().format(record))
+    assert {"reason", "traceback"} & set(line) == {name}
+    assert "too low a role" in line[name] or name == "traceback"
