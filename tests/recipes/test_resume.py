@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file, save_file
+from transformers import MixtralConfig, MixtralForCausalLM
 
 from tests.recipes.conftest import events_of, open_run, result_of
 from training.recipes import sft
 from training.recipes.artifacts import folder_sha256
 from training.recipes.entry import perform
 from training.recipes.run_dir import RunDir
+from training.recipes.tokenizer import load_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = {"max_steps": 7, "save_steps": 2, "eval_steps": 3, "batch_size": 2, "max_length": 64}
@@ -132,3 +134,28 @@ def test_a_checkpoint_that_is_not_whole_is_refused(
     save_file({n: w for n, w in held.items() if n != lost}, file, metadata={"format": "pt"})
     assert perform("sft", sft.train, run) == 1
     assert f"is not whole: it lacks {lost}" in result_of(run)["reason"]
+
+
+def test_a_mixture_of_experts_goes_on_from_its_checkpoint(
+    llama, sft_snapshot, make_run, tmp_path
+) -> None:
+    """transformers writes experts under other names than the model's, which its trainer passes by
+    when it reads them: they would go on from the base's."""
+    tokenizer = load_tokenizer(str(llama))
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "num_local_experts": 2}
+    model = MixtralForCausalLM(MixtralConfig(vocab_size=len(tokenizer), **sizes, **heads))
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path / "mixture")
+    inputs = {"model": tmp_path / "mixture", "snapshot": sft_snapshot}
+    config = {"max_steps": 2, "save_steps": 1, "adaptation": "full", "keep": "last"}
+    run = make_run("sft", inputs, **config)
+    work(run)
+    straight = load_file(run.artifact / "model.safetensors")
+    assert any(".experts.1.w1." in name for name in straight), "as others read it"
+    for folder in (run.artifact, run.checkpoints / "step-2"):
+        shutil.rmtree(folder)
+    work(run)
+    again = load_file(run.artifact / "model.safetensors")
+    assert again.keys() == straight.keys()
+    assert all(again[name].equal(straight[name]) for name in straight)

@@ -5,7 +5,9 @@ log says so at most. Here both are a ValueError with a sentence.
 """
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,20 @@ def check_adapter(
             f"The adapter {folder} has layers that {type(model.get_base_model()).__name__} has "
             f"not: {_listed(unknown)}."
         )
+
+
+@contextmanager
+def under_own_names(model: Any) -> Iterator[None]:
+    """A whole model's checkpoints that are made within bear the model's own names: transformers
+    writes a mixture's experts under those of their authors, and its trainer cannot read them
+    again."""
+    if isinstance(model, PreTrainedModel):
+        own = partial(model.save_pretrained, save_original_format=False)
+        vars(model)["save_pretrained"] = own
+    try:
+        yield
+    finally:
+        vars(model).pop("save_pretrained", None)
 
 
 def check_checkpoint(folder: Path, model: Any) -> None:

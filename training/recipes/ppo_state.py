@@ -12,7 +12,7 @@ import torch
 from peft import load_peft_weights, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 
-from training.recipes.adapters import check_checkpoint
+from training.recipes.adapters import check_checkpoint, under_own_names
 from training.recipes.artifacts import save_model
 from training.recipes.keeping import is_over
 from training.recipes.ppo_rollout import Actor
@@ -54,7 +54,8 @@ def save_checkpoint(
         return  # a stop right behind a save
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    save_model(actor.model, tokenizer, part)
+    with under_own_names(actor.model):
+        save_model(actor.model, tokenizer, part)
     tensors = {"rng/torch": torch.get_rng_state(), "rng/sampling": generator.get_state()}
     if actor.device.type == "cuda":
         tensors["rng/cuda"] = torch.cuda.get_rng_state(actor.device)

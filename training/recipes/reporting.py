@@ -17,7 +17,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer import TRAINER_STATE_NAME
 
 from training.recipes import data
-from training.recipes.adapters import check_checkpoint
+from training.recipes.adapters import check_checkpoint, under_own_names
 from training.recipes.alarms import Watch
 from training.recipes.half_tuning import HalfTuning
 from training.recipes.keeping import Keeper
@@ -206,7 +206,8 @@ def fit(trainer: Trainer, run: RunDir, config: Any, total: int) -> dict[str, Any
             trainer.add_callback(callback)
         if config.adaptation == "half":
             trainer.add_callback(HalfTuning(run, config.half_rounds, total))
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with under_own_names(trainer.model):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         done = trainer.state.global_step
         # Autocast to bf16 is for training alone: what is said of it afterwards is said as it was
         # before, and as it would be by a run that was killed here and goes on.
