@@ -28,7 +28,8 @@ class ImportOut(serializers.ModelSerializer[Import]):
     class Meta:
         model = Import
         fields = [
-            *("id", "project", "source", "filename", "layout", "mapping", "skip_bad", "state"),
+            *("id", "project", "source", "filename", "layout", "mapping", "no_header"),
+            *("skip_bad", "state"),
             *("licence", "homepage", "reason", "rows_done", "rows_total", "bytes_done"),
             *("bytes_total", "report", "created", "finished"),
         ]
@@ -68,6 +69,11 @@ class ImportIn(serializers.Serializer[Any]):
     homepage = serializers.CharField(
         max_length=500, default="", allow_blank=True, validators=[web_address]
     )
+    no_header = serializers.BooleanField(
+        default=False,
+        help_text="A table's first line is a row: its columns are “column 1” and so on, to be "
+        "mapped. A saved mapping says it itself.",
+    )
     skip_bad = serializers.BooleanField(default=False)
     start = serializers.BooleanField(default=True, help_text="False: look only; start it later.")
 
@@ -93,7 +99,8 @@ class Imports(Lists):
         if data["mapping_name"]:
             if mapping or data["layout"]:
                 raise Refused("Give a mapping's name, a mapping or a layout: one of them.")
-            mapping = mappings.named(project.workspace, data["mapping_name"])
+            saved = mappings.named(project.workspace, data["mapping_name"])
+            mapping, data["no_header"] = saved.mapping, saved.no_header
         row = importing.create(
             project=project,
             user=request.user,
@@ -102,6 +109,7 @@ class Imports(Lists):
             layout=data["layout"],
             mapping=mapping,
             skip_bad=data["skip_bad"],
+            no_header=data["no_header"],
         )
         describe(import_row=row, licence=data["licence"], homepage=data["homepage"])
         if data["start"]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from annotation.models import Import
 from annotation.parsing import opened, source_of
+from annotation.readers import Source
 
 ROWS = 50
 MOST = 60  # columns
@@ -40,13 +41,20 @@ def columns_of(import_row: Import) -> list[Column]:
     taken = 0
     with opened(import_row) as file:
         file.seek(0)
-        for number, (_, row) in enumerate(source_of(file).rows(), 1):
+        for number, (_, row) in enumerate(source_of(file, import_row.no_header).rows(), 1):
             if isinstance(row, dict):
                 taken += 1
                 _add(found, row)
             if taken == ROWS or number >= ROWS_LOOKED_AT:
                 break
     return list(found.values())
+
+
+def is_table(import_row: Import) -> bool:
+    """Whether its first line is a header, or may be said to be none. Raises ReadError."""
+    with opened(import_row) as file:
+        source = source_of(file, import_row.no_header)
+        return isinstance(source, Source) and source.format == "csv"
 
 
 def _add(found: dict[str, Column], row: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from annotation import fetching, mappings, markdown
-from annotation.columns import Column, columns_of, suggested
+from annotation.columns import Column, columns_of, is_table, suggested
 from annotation.errors import Refused
 from annotation.forms.imports import (
     LICENCES,
@@ -25,6 +25,7 @@ from annotation.models import ColumnMapping, Import, Prompt
 from annotation.parsing import Preview, preview
 from annotation.prompt_page import Turn, conversation
 from annotation.readers.streams import in_words
+from annotation.readers.tables import looks_like_row, numbered
 from annotation.records import Record
 
 OPEN = (Import.State.PREVIEWED, Import.State.FAILED)
@@ -65,9 +66,10 @@ def reading(
     problem: str = "",
 ) -> dict[str, Any]:
     """The part that changes as one chooses. `problem`: why what was chosen is not in force."""
-    columns = columns_here(import_row)
+    columns, table = columns_here(import_row)
     seen = Preview(import_row.layout, error=problem) if problem else preview(import_row)
-    saved = mappings.offered(import_row.workspace, {column.name for column in columns})
+    names = [column.name for column in columns]
+    saved = mappings.offered(import_row.workspace, names, numbered(len(names)) if table else ())
     no_answers = not any(one.answers for _, rows in seen.shown for one in rows)
     return {
         "import": import_row,
@@ -76,6 +78,8 @@ def reading(
         "preview": seen,
         "shown": [record(line, one) for line, rows in seen.shown for one in rows][:RECORDS],
         "start": start(import_row, seen),
+        "table": table,
+        "row_first": table and not import_row.no_header and looks_like_row(names),
         "layout_form": layout_form or layout_of(import_row, saved),
         "columns": columns_form
         or ColumnsForm(columns=columns, mapping=import_row.mapping or suggested(columns)),
@@ -86,16 +90,18 @@ def reading(
     }
 
 
-def columns_here(import_row: Import) -> list[Column]:
-    """The file's columns; none where it cannot be read, which its preview says."""
+def columns_here(import_row: Import) -> tuple[list[Column], bool]:
+    """The file's columns, and whether it is a table; none where it cannot be read, which its
+    preview says: then a table is one that was said to be one."""
     try:
-        return columns_of(import_row)
+        return columns_of(import_row), is_table(import_row)
     except Refused:
-        return []
+        return [], import_row.no_header
 
 
 def layout_of(import_row: Import, saved: list[ColumnMapping]) -> LayoutForm:
-    same = [row for row in saved if row.mapping == import_row.mapping]
+    now = import_row.mapping, import_row.no_header
+    same = [row for row in saved if (row.mapping, row.no_header) == now]
     value = import_row.layout
     if import_row.mapping:
         value = f"saved:{same[0].pk}" if same else MAPPING

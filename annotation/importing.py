@@ -51,6 +51,7 @@ __all__ = [
     "preview",
     "run",
     "run_now",
+    "say_header",
     "start",
     "sweep",
 ]
@@ -76,6 +77,7 @@ def create(
     layout: str = "",
     mapping: dict[str, str] | None = None,
     skip_bad: bool = False,
+    no_header: bool = False,
 ) -> Import:
     """A previewed import of a file at a path or of an upload; no rows are written yet.
 
@@ -90,11 +92,12 @@ def create(
         filename=display_name(name),
         mapping=mapping or {},
         skip_bad=skip_bad,
+        no_header=no_header,
     )
     try:
         import_row.path = store(import_row, upload) if path is None else str(Path(path).resolve())
         with opened(import_row) as file:
-            import_row.layout = "mapping" if mapping else layout or guess(file)[0]
+            import_row.layout = "mapping" if mapping else layout or guess(file, no_header)[0]
     except Refused:
         drop(import_row)
         import_row.delete()
@@ -103,25 +106,51 @@ def create(
     return import_row
 
 
-def configure(*, import_row: Import, layout: str, mapping: dict[str, str], skip_bad: bool) -> None:
-    """Read the file in another way; a failed import is a preview again. Raises Refused."""
-    if import_row.state not in (State.PREVIEWED, State.FAILED):
-        raise Refused("This import has started: it cannot be changed any more.")
+def configure(
+    *,
+    import_row: Import,
+    layout: str,
+    mapping: dict[str, str],
+    skip_bad: bool,
+    no_header: bool | None = None,
+) -> None:
+    """Read the file in another way; a failed import is a preview again. Raises Refused.
+
+    `no_header`: left out, the first line stays what it is."""
+    _refuse_started(import_row)
+    if no_header is None:
+        no_header = import_row.no_header
     if mapping:
         layout = "mapping"
     elif not layout:
         with opened(import_row) as file:
-            layout, columns = guess(file)
+            layout, columns = guess(file, no_header)
         if not layout:
             raise Refused(no_layout(columns))
     converter(layout, mapping)
+    _change(import_row, layout=layout, mapping=mapping, skip_bad=skip_bad, no_header=no_header)
+
+
+def say_header(*, import_row: Import, no_header: bool) -> None:
+    """Its first line is a row (`no_header`), or names the columns. They have other names then: what
+    was chosen is forgotten, and where no layout fits none is in force. Raises Refused."""
+    _refuse_started(import_row)
+    with opened(import_row) as file:
+        layout, _ = guess(file, no_header)
+    _change(import_row, layout=layout, mapping={}, no_header=no_header)
+
+
+def _change(import_row: Import, **fields: Any) -> None:
     _empty_first(import_row)
     rows = Import.objects.filter(pk=import_row.pk, state__in=[State.PREVIEWED, State.FAILED])
-    if not rows.update(
-        state=State.PREVIEWED, layout=layout, mapping=mapping, skip_bad=skip_bad, reason=""
-    ):
-        raise Refused("This import has started: it cannot be changed any more.")
+    rows.update(state=State.PREVIEWED, reason="", **fields)
     import_row.refresh_from_db()
+    _refuse_started(import_row)
+
+
+def _refuse_started(import_row: Import) -> None:
+    if import_row.state not in (State.PREVIEWED, State.FAILED):
+        raise Refused("This import has started: it cannot be changed any more.")
 
 
 def start(import_row: Import) -> Import:

@@ -10,9 +10,15 @@ NAME_LENGTH = 100
 
 
 def keep(
-    *, workspace: Workspace, name: str, mapping: dict[str, str], user: User | None
+    *,
+    workspace: Workspace,
+    name: str,
+    mapping: dict[str, str],
+    user: User | None,
+    no_header: bool = False,
 ) -> ColumnMapping:
-    """Save a mapping under a name, over the one that has it.
+    """Save a mapping under a name, over the one that has it. `no_header`: of tables whose first
+    line is a row.
 
     Raises Refused for a name that is none and for a mapping that is none."""
     name = " ".join(name.split())
@@ -24,7 +30,9 @@ def keep(
         raise Refused("Choose columns first: this mapping is empty.", field="mapping_name")
     check_mapping(mapping)
     row, _ = ColumnMapping.objects.update_or_create(
-        workspace=workspace, name=name, defaults={"mapping": mapping, "created_by": user}
+        workspace=workspace,
+        name=name,
+        defaults={"mapping": mapping, "no_header": no_header, "created_by": user},
     )
     return row
 
@@ -34,16 +42,16 @@ def remove(row: ColumnMapping) -> None:
     row.delete()
 
 
-def named(workspace: Workspace, name: str) -> dict[str, str]:
+def named(workspace: Workspace, name: str) -> ColumnMapping:
     """The mapping of this name. Raises Refused, with the names that there are."""
-    rows = {row.name: row.mapping for row in ColumnMapping.objects.filter(workspace=workspace)}
+    rows = {row.name: row for row in ColumnMapping.objects.filter(workspace=workspace)}
     if name not in rows:
         there = ", ".join(f"“{known}”" for known in sorted(rows)) or "none is saved"
         raise Refused(
             f"There is no saved mapping “{name}” in the workspace “{workspace}”: {there}.",
             field="mapping_name",
         )
-    return dict(rows[name])
+    return rows[name]
 
 
 def fits(mapping: dict[str, str], columns: Collection[str]) -> bool:
@@ -61,8 +69,11 @@ def fits_all(mapping: dict[str, str], columns: Collection[str]) -> bool:
     return fits(mapping, columns) and {name.strip().casefold() for name in columns} <= used
 
 
-def offered(workspace: Workspace, columns: Collection[str]) -> list[ColumnMapping]:
-    """The saved mappings that fit a file, that which uses most of its columns first."""
+def offered(
+    workspace: Workspace, columns: Collection[str], numbered: Collection[str] = ()
+) -> list[ColumnMapping]:
+    """The saved mappings that fit a file, that which uses most of its columns first. `numbered`:
+    what its columns are called if its first line is a row, where it may be one."""
     rows = ColumnMapping.objects.filter(workspace=workspace).order_by("name", "pk")
-    found = [row for row in rows if fits(row.mapping, columns)]
+    found = [row for row in rows if fits(row.mapping, numbered if row.no_header else columns)]
     return sorted(found, key=lambda row: -len(set(row.mapping.values())))

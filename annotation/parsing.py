@@ -64,16 +64,20 @@ def opened(import_row: Import) -> Iterator[BinaryIO]:
         yield file
 
 
-def source_of(file: BinaryIO) -> Source | FolderSource:
+def source_of(file: BinaryIO, no_header: bool = False) -> Source | FolderSource:
     """The rows of what `opened` gave. Raises ReadError."""
-    return file.source() if isinstance(file, FolderFile) else open_source(file)
+    if not isinstance(file, FolderFile):
+        return open_source(file, no_header=no_header)
+    if no_header:
+        raise ReadError("Only a single table can be without a header, and not a directory's files.")
+    return file.source()
 
 
-def guess(file: BinaryIO) -> tuple[str, list[str]]:
+def guess(file: BinaryIO, no_header: bool = False) -> tuple[str, list[str]]:
     """(layout or nothing, the columns of the first row). Raises ReadError."""
     sample: list[dict[str, Any]] = []
     file.seek(0)
-    for number, (_, row) in enumerate(source_of(file).rows()):
+    for number, (_, row) in enumerate(source_of(file, no_header).rows()):
         if isinstance(row, dict):
             sample.append(row)
         if len(sample) == SAMPLE or number >= PREVIEW_ROWS:
@@ -94,7 +98,7 @@ def parsed(
     gather = None if import_row.mapping else gatherer(import_row.layout)
     convert = None if gather else converter(import_row.layout, import_row.mapping)
     with opened(import_row) as file:
-        source = source_of(file)
+        source = source_of(file, import_row.no_header)
         rows = cast(Iterator[Found], source.rows())
         if reached is not None:
             rows = _watched(rows, file, reached)
@@ -141,11 +145,11 @@ def preview(import_row: Import) -> Preview:
     notes: list[dict[str, Any]] = []
     try:
         with opened(import_row) as file:
-            _, found.columns = guess(file)
+            _, found.columns = guess(file, import_row.no_header)
         if not import_row.layout and not import_row.mapping:
             found.error = no_layout(found.columns)
             with opened(import_row) as file:
-                for line, row in islice(source_of(file).rows(), SAMPLE):
+                for line, row in islice(source_of(file, import_row.no_header).rows(), SAMPLE):
                     if isinstance(row, str):
                         found.refused.append({"line": line, "reason": row})
             found.rows = len(found.refused)
@@ -174,5 +178,5 @@ def no_layout(columns: list[str]) -> str:
     names = ", ".join(f"“{name}”" for name in columns) or "none"
     return (
         f"No layout fits the columns {names}. Say which column holds the prompt, which the "
-        "answer; in a table, the first line must name the columns."
+        "answer; in a table, the first line names the columns, unless you say that it is a row."
     )

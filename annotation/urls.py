@@ -75,6 +75,7 @@ urlpatterns: list[URLPattern] = [
     path("imports/<int:pk>/", imports.import_, name="import"),
     path("imports/<int:pk>/progress/", imports.import_progress, name="import_progress"),
     path("imports/<int:pk>/change/", mappings.import_change, name="import_change"),
+    path("imports/<int:pk>/header/", mappings.import_header, name="import_header"),
     path("imports/<int:pk>/mapping/", mappings.mapping_keep, name="mapping_keep"),
     path("imports/<int:pk>/about/", imports.import_about, name="import_about"),
     path("imports/<int:pk>/fetch/", imports.import_fetch, name="import_fetch"),

@@ -23,6 +23,7 @@ class Import(models.Model):
     path = models.CharField(max_length=500, blank=True)
     layout = models.CharField(max_length=40, blank=True)
     mapping = models.JSONField(default=dict)
+    no_header = models.BooleanField(default=False)  # a table whose first line is a row
     skip_bad = models.BooleanField(default=False)
     # Of what the file holds: carried into the card of every snapshot that its rows reach.
     licence = models.CharField(max_length=100, blank=True)
@@ -54,6 +55,7 @@ class ColumnMapping(models.Model):
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="mappings")
     name = models.CharField(max_length=100)
     mapping = models.JSONField()  # {field: column}, as layouts.mapping takes it
+    no_header = models.BooleanField(default=False)  # of files whose first line is a row
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created = models.DateTimeField(auto_now_add=True)
 

@@ -36,7 +36,8 @@ TESTED_WHOLE = 4 * 1024**2
 class Source:
     """One reading of a file. `notes` is complete once the rows are read."""
 
-    def __init__(self, file: BinaryIO, limits: Limits) -> None:
+    def __init__(self, file: BinaryIO, limits: Limits, no_header: bool = False) -> None:
+        self.no_header = no_header
         self.limits = limits
         self.notes: list[tuple[int | None, str]] = []
         self._foreign = Foreign()
@@ -44,6 +45,10 @@ class Source:
         self._blocks = False  # of a plain text: blank lines divide the documents
         self._file = file
         self.format = self._look()
+        if no_header and self.format == "text":
+            self.format = "csv"  # who says that its header is missing says that it is a table
+        elif no_header and self.format != "csv":
+            raise ReadError("Only a table (CSV, TSV) can be without a header: this file is none.")
 
     def rows(self) -> Iterator[Found]:
         """(line, row) or (line, why it is no row). Raises ReadError; once only."""
@@ -67,7 +72,7 @@ class Source:
         if not count:
             raise ReadError(
                 "The file has a header and no rows."
-                if self.format == "csv"
+                if self.format == "csv" and not self.no_header
                 else "The file holds no rows."
             )
 
@@ -111,15 +116,16 @@ class Source:
         if self.format == "json":
             return read_document(self._stream, self.limits, self._foreign)
         if self.format == "csv":
-            return read_csv(self._stream, self.limits, self._foreign)
+            return read_csv(self._stream, self.limits, self._foreign, self.no_header)
         if self.format == "text":
             return read_text(self._stream, self.limits, self._foreign, self._blocks)
         return ((line, plain(row)) for line, row in read_parquet(self._file, self.limits))
 
 
-def open_source(file: BinaryIO, limits: Limits | None = None) -> Source:
-    """A source over a seekable binary file, which stays the caller's to close."""
-    return Source(file, limits or Limits.of_settings())
+def open_source(file: BinaryIO, limits: Limits | None = None, *, no_header: bool = False) -> Source:
+    """A source over a seekable binary file, which stays the caller's to close. `no_header`: it is
+    a table whose first line is a row."""
+    return Source(file, limits or Limits.of_settings(), no_header)
 
 
 class _Unclosed(io.RawIOBase):

@@ -2,8 +2,9 @@
 
 import csv
 import io
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import pyarrow
@@ -21,11 +22,17 @@ from annotation.readers.streams import (
 )
 
 SEPARATORS = ",;\t|"
+NUMBERED = "column {}"  # what the columns of a table without a header are called
+PROSE = 6  # words of a cell, from which on it is hardly a column's name
+NUMBER = re.compile(r"[-+]?[0-9]+(?:[.,][0-9]+)*")
 # A batch is as many rows as fit into this if each held the largest value that its column may.
 BATCH_BYTES = 512 * 1024**2
 
 
-def read_csv(stream: io.BufferedReader, limits: Limits, foreign: Foreign) -> Iterator[Found]:
+def read_csv(
+    stream: io.BufferedReader, limits: Limits, foreign: Foreign, no_header: bool = False
+) -> Iterator[Found]:
+    """`no_header`: the first line is a row, and the columns are named by their numbers."""
     text = _text(stream, limits, foreign)
     first = next(text, "")
     separator = max(SEPARATORS, key=lambda mark: outside_quotes(first, mark))
@@ -41,12 +48,15 @@ def read_csv(stream: io.BufferedReader, limits: Limits, foreign: Foreign) -> Ite
         if cells is None:
             return
         if not header:
-            header = _header(cells)
-        elif not any(cells):
+            header = numbered(len(cells)) if no_header else _header(cells)
+            if not no_header:
+                continue
+        if not any(cells):
             continue
         elif len(cells) != len(header):
             what = "1 cell" if len(cells) == 1 else f"{len(cells)} cells"
-            yield line, f"has {what}; the header has {len(header)}"
+            first_line = "first line" if no_header else "header"
+            yield line, f"has {what}; the {first_line} has {len(header)}"
         else:
             yield line, {name: cell for name, cell in zip(header, cells, strict=True) if name}
 
@@ -78,6 +88,20 @@ def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
 
 def outside_quotes(line: str, mark: str) -> int:
     return sum(part.count(mark) for part in line.split('"')[::2])
+
+
+def numbered(count: int) -> list[str]:
+    return [NUMBERED.format(number) for number in range(1, count + 1)]
+
+
+def looks_like_row(cells: Iterable[str]) -> bool:
+    """Whether what stands as a table's header is rather its first row: a number, a sentence."""
+    return any(
+        NUMBER.fullmatch(cell.strip())
+        or len(cell.split()) >= PROSE
+        or cell.rstrip().endswith((".", "?", "!"))
+        for cell in cells
+    )
 
 
 def _header(cells: list[str]) -> list[str]:

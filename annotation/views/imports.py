@@ -21,7 +21,7 @@ from annotation import (
     mappings,
     refusals,
 )
-from annotation.columns import columns_of, suggested
+from annotation.columns import columns_of, is_table, suggested
 from annotation.errors import Refused
 from annotation.forms.imports import (
     AboutForm,
@@ -31,6 +31,7 @@ from annotation.forms.imports import (
     UploadForm,
 )
 from annotation.models import Import, Project, Role
+from annotation.readers.tables import looks_like_row, numbered
 from annotation.reports import in_order
 
 FORMS = {"file": UploadForm, "folder": FolderForm, "hub": HubForm}
@@ -92,15 +93,26 @@ def _offer(request: HttpRequest, import_row: Import) -> None:
     """A saved mapping that fits all columns is taken before a layout. Where no layout fits: one
     that fits some, else one by the columns' names; to be looked at, not yet done."""
     names = [column.name for column in columns_of(import_row)]
-    offered = mappings.offered(import_row.workspace, names)
-    if offered and (not import_row.layout or mappings.fits_all(offered[0].mapping, names)):
+    row_first = is_table(import_row) and looks_like_row(names)
+    by_number = numbered(len(names)) if row_first else []
+    offered = mappings.offered(import_row.workspace, names, by_number)
+    no_header = bool(offered) and offered[0].no_header
+    if offered and (
+        not import_row.layout
+        or mappings.fits_all(offered[0].mapping, by_number if no_header else names)
+    ):
         mapping = offered[0].mapping
         messages.info(request, f"Read by the saved mapping “{offered[0].name}”, which fits it.")
     else:
         mapping = {} if import_row.layout else suggested(columns_of(import_row))
+        no_header = False
     if mapping:
         importing.configure(
-            import_row=import_row, layout="", mapping=mapping, skip_bad=import_row.skip_bad
+            import_row=import_row,
+            layout="",
+            mapping=mapping,
+            skip_bad=import_row.skip_bad,
+            no_header=no_header,
         )
 
 

@@ -22,6 +22,7 @@ def import_change(request: HttpRequest, pk: int) -> HttpResponse:
     """Read the file in another way: by what was chosen above, or column by column."""
     import_row = import_of(request, pk)
     was, by_columns = import_row.state, "by_columns" in request.POST
+    no_header = import_row.no_header
     layout_form: LayoutForm | None = None
     columns_form: ColumnsForm | None = None
     problem = ""
@@ -32,9 +33,13 @@ def import_change(request: HttpRequest, pk: int) -> HttpResponse:
         else:
             saved = list(ColumnMapping.objects.filter(workspace=import_row.workspace))
             layout_form = LayoutForm(request.POST, saved=saved, mapped=True)
-            layout, mapping = _layout(import_row, layout_form)
+            layout, mapping, no_header = _layout(import_row, layout_form)
         importing.configure(
-            import_row=import_row, layout=layout, mapping=mapping, skip_bad=import_row.skip_bad
+            import_row=import_row,
+            layout=layout,
+            mapping=mapping,
+            skip_bad=import_row.skip_bad,
+            no_header=no_header,
         )
     except Refused as refusal:
         if import_row.state not in import_page.OPEN:
@@ -67,17 +72,34 @@ def _chosen(form: ColumnsForm) -> dict[str, str]:
     return mapping
 
 
-def _layout(import_row: Import, form: LayoutForm) -> tuple[str, dict[str, str]]:
-    """(layout, mapping) of the choice above the columns. Raises Refused."""
+def _layout(import_row: Import, form: LayoutForm) -> tuple[str, dict[str, str], bool]:
+    """(layout, mapping, whether the first line is a row) of the choice above the columns. Raises
+    Refused."""
     if not form.is_valid():
         raise Refused("There is no such layout and no such saved mapping.", field="layout")
     choice = form.cleaned_data["layout"]
     if choice == MAPPING:
-        return "", import_row.mapping or suggested(columns_of(import_row))
+        mapping = import_row.mapping or suggested(columns_of(import_row))
+        return "", mapping, import_row.no_header
     if choice.startswith(SAVED):
         rows = ColumnMapping.objects.filter(workspace=import_row.workspace)
-        return "", rows.get(pk=choice.removeprefix(SAVED)).mapping
-    return choice, {}
+        row = rows.get(pk=choice.removeprefix(SAVED))
+        return "", row.mapping, row.no_header
+    return choice, {}, import_row.no_header
+
+
+@login_required
+@require_POST
+def import_header(request: HttpRequest, pk: int) -> HttpResponse:
+    """The first line of the table is a row, or names its columns: all of the page changes."""
+    import_row = import_of(request, pk)
+    try:
+        importing.say_header(import_row=import_row, no_header="no_header" in request.POST)
+    except Refused as refusal:
+        messages.error(request, str(refusal))
+    if request.htmx:  # type: ignore[attr-defined]
+        return HttpResponse(headers={"HX-Refresh": "true"})
+    return redirect("annotation:import", pk)
 
 
 @login_required
@@ -99,6 +121,7 @@ def mapping_keep(request: HttpRequest, pk: int) -> HttpResponse:
                 name=name_form.cleaned_data["mapping_name"],
                 mapping=mapping,
                 user=user,
+                no_header=import_row.no_header,
             )
             importing.configure(
                 import_row=import_row, layout="", mapping=mapping, skip_bad=import_row.skip_bad

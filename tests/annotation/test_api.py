@@ -288,6 +288,21 @@ def test_a_mapping(api, cast):
     assert sent.json()["preview"]["refused"] == []
 
 
+def test_a_table_without_a_header(api, cast):
+    form = {
+        "file": SimpleUploadedFile("faq.csv", b"Why?,Because.\nHow?,So.\n"),
+        "no_header": "true",
+        "start": "false",
+    }
+    form["mapping"] = '{"prompt": "column 1"}'
+    answer = api(cast.lee).send("api-imports", cast.project.pk, **form).json()
+    assert answer["no_header"] is True
+    assert answer["preview"]["rows"] == 2 and answer["preview"]["columns"] == [
+        "column 1",
+        "column 2",
+    ]
+
+
 def test_a_mapping_by_its_name_and_where_the_rows_are_from(api, cast):
     mapping = {"prompt": "q", "response": "a"}
     ColumnMapping.objects.create(workspace=cast.acme, name="FAQ", mapping=mapping)

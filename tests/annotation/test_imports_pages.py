@@ -83,6 +83,7 @@ def test_who_may_see_an_import(check_roles, cast, name: str) -> None:
         "import_cancel",
         "import_about",
         "import_fetch",
+        "import_header",
         "mapping_keep",
     ],
 )

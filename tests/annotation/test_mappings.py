@@ -39,7 +39,7 @@ def test_a_mapping_that_is_none_is_not_kept(cast) -> None:
 
 def test_a_name_that_is_not_there_names_those_that_are(cast) -> None:
     keep(cast, "small", {"prompt": "Q"})
-    assert mappings.named(cast.acme, "small") == {"prompt": "Q"}
+    assert mappings.named(cast.acme, "small").mapping == {"prompt": "Q"}
     with pytest.raises(Refused, match="no saved mapping “large” .* “small”"):
         mappings.named(cast.acme, "large")
 

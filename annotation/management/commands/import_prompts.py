@@ -45,6 +45,11 @@ class Command(BaseCommand):
             "metadata.NAME",
         )
         parser.add_argument("--mapping", metavar="NAME", help="a mapping that was saved by name")
+        parser.add_argument(
+            "--no-header",
+            action="store_true",
+            help="the first line of a table is a row: map “column 1” and so on",
+        )
         parser.add_argument("--config", default="", help="of a directory or of the Hub")
         parser.add_argument("--split", default="", help="else all of them")
         parser.add_argument("--revision", default="", help="of the Hub: a branch, tag or commit")
@@ -64,7 +69,8 @@ class Command(BaseCommand):
                 options["project"], options["workspace"], options["create"], made
             )
             if options["mapping"]:
-                mapping = mappings.named(project.workspace, options["mapping"])
+                saved = mappings.named(project.workspace, options["mapping"])
+                mapping, options["no_header"] = saved.mapping, saved.no_header
             report, failure = _import(project, name, mapping, options)
         except Refused as refusal:
             report, failure = _of_refusal(name, str(refusal)), str(refusal)
@@ -113,6 +119,8 @@ def _check(name: str, options: dict[str, Any]) -> None:
         raise CommandError("Give --layout, --map or --mapping: one of them.")
     if Path(name).is_file() and (options["config"] or options["split"]):
         raise CommandError("--config and --split are for a directory or for the Hub.")
+    if options["no_header"] and not (Path(name).is_file() and options["map"]):
+        raise CommandError("--no-header is for one table, with --map: “prompt=column 1”.")
     if options["revision"] and not name.startswith(hub.PREFIX):
         raise CommandError("--revision is for the Hub.")
     try:
@@ -151,7 +159,9 @@ def _create(
     if not name.startswith(hub.PREFIX):
         if Path(name).is_dir():
             return fetching.directory(project=project, user=None, root=Path(name), **which, **how)
-        return importing.create(project=project, user=None, path=name, **how)
+        return importing.create(
+            project=project, user=None, path=name, no_header=options["no_header"], **how
+        )
     import_row = fetching.from_hub(
         project=project, user=None, repo=name, revision=options["revision"], **which
     )
