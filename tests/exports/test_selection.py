@@ -305,7 +305,7 @@ def test_queries_do_not_grow_with_prompts(desk, look, django_assert_max_num_quer
         desk.rank(
             desk.stage("rank"), prompt, [[desk.answer(prompt, "a")], [desk.answer(prompt, "b")]]
         )
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(18):
         look("preference")
 
 
