@@ -7,6 +7,7 @@ import yaml
 
 from exports import rule_words
 from exports.formats import KINDS
+from exports.personal import in_rows
 from exports.splits import SPLITS
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (10**6, "100K<n<1M"))
@@ -268,6 +269,8 @@ def _rules(facts: Mapping[str, Any]) -> Iterator[str]:
         yield "None but those of the kind."
     kinds = ", ".join(selection.get("personal_kinds", []))
     yield _PERSONAL[selection.get("personal", "keep")].format(kinds=kinds)
+    if (masked := facts["stats"].get("masked")) is not None:
+        yield f"Masked: {in_rows(masked)}."
     if facts["dropped"]:
         yield "## Left out"
         yield _table(("because", "rows"), list(facts["dropped"].items()))

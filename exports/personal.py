@@ -6,7 +6,7 @@ shapes, lengths and check digits."""
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
@@ -17,6 +17,16 @@ KINDS: dict[str, str] = {
     "ip": "IP addresses",
     "iban": "bank account numbers (IBAN, with valid check digits)",
 }
+
+
+def in_rows(counts: Mapping[str, int]) -> str:
+    """In how many rows which kinds were found: "mail addresses in 12 rows", or "none"."""
+    told = [
+        f"{words.split(' (')[0]} in {counts[kind]:,} row{'s' if counts[kind] > 1 else ''}"
+        for kind, words in KINDS.items()
+        if counts.get(kind)
+    ]
+    return ", ".join(told) or "none"
 
 
 @dataclass(frozen=True, slots=True)

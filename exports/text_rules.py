@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from annotation.models import Workspace
 from exports import benchmarks, boilerplate, files, language, personal
 from exports.contamination import Grams
@@ -77,6 +80,7 @@ class TextRules:
 
     def _personal(self, found: Sequence[Candidate]) -> None:
         kinds = self.selection.personal_kinds
+        met: dict[int, set[str]] = {}  # rows may share a turn, in which nothing is found again
         for candidate in found:
             row = candidate.row
             if self.selection.personal == "drop":
@@ -85,10 +89,16 @@ class TextRules:
                     first = next(kind for kind in personal.KINDS if kind in hits)
                     _drop(candidate, f"holds personal data ({first})")
                 continue
+            hits = set()
             for turn in turns(row):
-                turn["content"] = personal.mask(turn["content"], kinds)[0]
+                if id(turn) not in met:
+                    turn["content"], counts = personal.mask(turn["content"], kinds)
+                    met[id(turn)] = set(counts)
+                hits |= met[id(turn)]
             if "text" in row:
-                row["text"] = personal.mask(row["text"], kinds)[0]
+                row["text"], counts = personal.mask(row["text"], kinds)
+                hits |= set(counts)
+            candidate.masked = frozenset(hits)
             _measure(candidate)
 
     def _contamination(self, found: Sequence[Candidate]) -> None:
@@ -97,6 +107,28 @@ class TextRules:
                 if any(grams.hit(text) for text in texts(candidate.row)):
                     _drop(candidate, f"shares {self.selection.not_in_words} words with {name}")
                     break
+
+
+class Masked:
+    """In how many rows which personal data were masked: of every row as it comes, told of those
+    that stay in the end."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[frozenset[str], int] = {}
+        self._rows = bytearray()  # each row's place in `_kinds`, of which there are at most 32
+
+    def put(self, found: Sequence[Candidate]) -> None:
+        known = self._kinds
+        self._rows.extend(known.setdefault(each.masked, len(known)) for each in found)
+
+    def count(self, reasons: NDArray[np.int32]) -> dict[str, int]:
+        """{kind: rows}, those of no row left out. `reasons`: of every row, 0 where it is kept."""
+        rows = np.bincount(np.frombuffer(self._rows, np.uint8)[reasons == 0], minlength=32)
+        found = {
+            kind: int(sum(rows[place] for kinds, place in self._kinds.items() if kind in kinds))
+            for kind in personal.KINDS
+        }
+        return {kind: count for kind, count in found.items() if count}
 
 
 def _measure(candidate: Candidate) -> None:

@@ -118,6 +118,7 @@ class Candidate:
     answers: list[Answer] = field(default_factory=list)
     rankings: list[Ranked] = field(default_factory=list)
     rated: list[Rated] = field(default_factory=list)
+    masked: frozenset[str] = frozenset()  # the kinds of personal data that were masked in the row
     label: str = ""  # unpaired and labels: what it was judged to be, for the page
 
 

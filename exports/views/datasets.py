@@ -19,6 +19,7 @@ from exports import (
     charts,
     chat,
     names,
+    personal,
     previews,
     raters,
     rule_words,
@@ -265,6 +266,8 @@ def _figures(request: HttpRequest, dataset: Dataset, preview: Preview) -> dict[s
             context.setdefault("left_by", []).append(
                 (rule, urlencode([("show", "dropped"), *(("reason", r) for r in rule.reasons)]))
             )
+        if "masked" in result:
+            context["masked"] = personal.in_rows(result["masked"])
         context["kept"] = sum(result["counts"].values())
         context["left_out"] = sum(result["dropped"].values())
         context["chart"] = charts.histogram(result["lengths"])

@@ -196,6 +196,20 @@ def test_personal_data_is_masked_or_left_out(give, desk) -> None:
     assert len(give("sft", personal="drop", personal_kinds=["iban"])[0]) == 2
 
 
+def test_masked_rows_are_counted_where_they_stay(give, desk) -> None:
+    """Each row once a kind, whatever others share its prompt; none that is left out."""
+    shared = desk.prompt("I am ana@mail.example.org or bo@mail.example.org. Where is it?")
+    desk.answer(shared, "On its way.")
+    desk.answer(shared, "It left 192.0.2.17 yesterday, and is on its way.")
+    desk.answer(desk.prompt("Who?"), "c@mail.example.org")
+    desk.answer(desk.prompt("Q"), "Nobody.")
+    found = give("sft", personal="mask", answers=["imported"])[2]
+    assert found["masked"] == {"email": 3, "ip": 1}
+    assert give("sft", personal="mask", min_length=20)[2]["masked"] == {"email": 1, "ip": 1}
+    assert give("sft", personal="mask", personal_kinds=["iban"])[2]["masked"] == {}
+    assert "masked" not in give("sft")[2]
+
+
 def test_lengths_are_those_of_what_masking_leaves(give, desk) -> None:
     prompt = desk.prompt("Where is it?")
     mail = desk.answer(prompt, "Write to help.and.support@mail.example.org.")

@@ -9,7 +9,7 @@ import yaml
 from django.urls import reverse
 
 from annotation.models import Import, Prompt, Response, Submission
-from exports import card, datasets, files, origins, plots, snapshots, verifying
+from exports import card, datasets, files, origins, plots, previews, snapshots, verifying
 from exports.models import Snapshot
 
 pytestmark = pytest.mark.django_db
@@ -141,6 +141,19 @@ def test_rules_and_personal_data_are_said(sft) -> None:
     text = text_of(freeze(sft))
     assert "Shortest, in characters" in text and "Nothing was done about personal data" in text
     assert "at the 95th per cent" in text and "in the middle" in text
+
+
+def test_in_how_many_rows_was_masked_is_said(as_user, cast, sft, desk) -> None:
+    desk.write(desk.stage("write"), desk.prompt("Whom?"), "Ask a@mail.example.org.", cast.ana)
+    datasets.change(dataset=sft, name=sft.name, values={**sft.selection, "personal": "mask"})
+    assert "Masked: mail addresses in 1 row." in text_of(freeze(sft))
+    previews.refresh(dataset=sft)
+    previews.compute(sft.pk)
+    page = as_user(cast.lee).get(reverse("exports:dataset", args=[sft.pk])).content.decode()
+    assert "Personal data masked: mail addresses in 1 row." in page
+    rules = {**sft.selection, "personal": "mask", "personal_kinds": ["iban"]}
+    datasets.change(dataset=sft, name=sft.name, values=rules)
+    assert "Masked: none." in text_of(freeze(sft))
 
 
 def test_plots_are_drawn_the_same_twice_and_shown(as_user, cast, pairs, check_roles) -> None:
