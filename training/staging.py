@@ -63,8 +63,11 @@ def _base(row: Chosen | RunInput) -> Staged | None:
         base = base_of(row.source)
     else:
         about = Path(row.path) / "annotune.json"
-        facts = json.loads(about.read_text("utf-8")) if about.is_file() else {}
-        named = str((facts.get("base") or {}).get("path") or "")
+        try:
+            facts = json.loads(about.read_text("utf-8")) if about.is_file() else {}
+            named = str((facts.get("base") or {}).get("path") or "")
+        except (ValueError, AttributeError) as error:
+            raise Refused(f"{about} does not say what lies beneath it: {error}.") from None
         if not named:
             return None
         base = model_path(named)

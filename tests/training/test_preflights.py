@@ -18,8 +18,10 @@ from exports.models import Snapshot
 from tests.training.conftest import wait_for
 from training import dispatch, hosts, preflight_job, preflights, runs
 from training.engine import LOCAL
+from training.inputs import Chosen
 from training.models import Preflight
 from training.planning import plan
+from training.staging import staged
 
 OK = {"ok": True, "refusals": [], "warnings": ["2 rows are cut."], "rows": {"train": 8}}
 SCRIPT = """
@@ -206,6 +208,15 @@ def test_an_input_that_is_gone(asked, base, messages, says) -> None:
     preflights.compute(row.pk, command=says(OK))
     row.refresh_from_db()
     assert row.state == "failed" and "“model” is gone" in row.reason
+
+
+@pytest.mark.parametrize("about", ["{", "[]", '{"base": "that one"}', "\udcff"])
+def test_a_folder_that_does_not_say_what_lies_beneath_is_refused(about: str, tmp_path) -> None:
+    """The page asks it for the key of what it shows: it was an error 500."""
+    (tmp_path / "annotune.json").write_bytes(about.encode("utf-8", "surrogateescape"))
+    judge = Chosen("reward", "model", path=str(tmp_path))
+    with pytest.raises(Refused, match=r"annotune\.json does not say what lies beneath it"):
+        staged([judge])
 
 
 def test_there_is_nothing_to_look_at_while_an_input_still_works(asked) -> None:

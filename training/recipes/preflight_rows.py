@@ -209,8 +209,8 @@ def label_warnings(train: Counter[str], held_out: Counter[str]) -> list[str]:
     rows = sum(held_out[name] for name in unknown)
     some = ", ".join(unknown[:5]) + (" …" if len(unknown) > 5 else "")
     return [
-        f"Of the validation and test rows {rows} {agreed(rows, 'bears', 'bear')} a label that no "
-        f"training row has ({some}): it cannot be learned, and they are left out."
+        f"Of the validation and test rows {rows} {agreed(rows, 'is', 'are')} left out: no training "
+        f"row has a label of theirs ({some}), so it cannot be learned."
     ]
 
 
