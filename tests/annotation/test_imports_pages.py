@@ -1,6 +1,8 @@
 """The pages of importing, and the download of everything."""
 
 import json
+import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -280,6 +282,17 @@ def test_how_far_how_fast_and_how_long(lee, cast) -> None:
     assert "about 40 seconds left" in told or "about 50 seconds left" in told
     for odd in ({"at": "x"}, {"at": "nan"}, {"at": since, "rows": 9_999}, {"at": "1e400"}):
         assert "left" not in lee.get(url, odd).content.decode()
+
+
+def test_an_import_whose_worker_was_killed_says_that_it_waits_for_that(lee, cast) -> None:
+    row = Import.objects.create(project=cast.project, state=Import.State.RUNNING)
+    for seconds, said in ((None, False), (2, False), (40, True)):
+        last = seconds and timezone.now() - timedelta(seconds=seconds)
+        Import.objects.filter(pk=row.pk).update(heartbeat=last)
+        words = page(lee, row, "import_progress")
+        assert bool(re.search(r"has not been heard of for 4\d s", words)) is said
+    Import.objects.filter(pk=row.pk).update(state=Import.State.QUEUED)
+    assert "heard of" not in page(lee, row, "import_progress"), "waits for another import"
 
 
 def test_the_end_says_what_to_do_next_and_gives_the_refusals(send, lee) -> None:

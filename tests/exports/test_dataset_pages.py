@@ -1,5 +1,6 @@
 """The pages of datasets: made, looked at, changed, frozen, by a lead and by nobody else."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -274,6 +275,14 @@ def test_how_far_a_count_is(lee, sft) -> None:
     previews.refresh(dataset=sft)
     Preview.objects.update(state="running", progress=40, started=timezone.now())
     assert 'value="40" aria-label="Counting"' in page(lee, sft)
+
+
+def test_a_count_whose_worker_was_killed_says_that_it_waits_for_that(lee, sft) -> None:
+    previews.refresh(dataset=sft)
+    for seconds, said in ((2, False), (30, True)):
+        last = timezone.now() - timedelta(seconds=seconds)
+        Preview.objects.update(state="running", started=last)
+        assert bool(re.search(r"not been heard of for 3\d s", page(lee, sft))) is said
 
 
 def test_look_again(lee, sft) -> None:

@@ -3,12 +3,15 @@
 import csv
 import io
 import json
+import re
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from exports import datasets, files, snapshots
 from exports.downloads import safe_cell
@@ -63,6 +66,15 @@ def test_the_page_while_it_is_frozen(lee, sft, cast) -> None:
     assert "HX-Refresh" not in lee.get(state).headers
     snapshots.freeze_queued(snapshot.pk)
     assert lee.get(state).headers["HX-Refresh"] == "true"
+
+
+def test_a_freeze_whose_worker_was_killed_says_that_it_waits_for_that(lee, sft) -> None:
+    snapshot = snapshots.request(dataset=sft, user=None)
+    for state, seconds, said in (("freezing", 2, 0), ("freezing", 40, 1), ("queued", 40, 0)):
+        last = timezone.now() - timedelta(seconds=seconds)
+        Snapshot.objects.filter(pk=snapshot.pk).update(state=state, heartbeat=last)
+        shown = lee.get(reverse("exports:snapshot", args=[snapshot.pk])).content.decode()
+        assert len(re.findall(r"worker has not been heard of for 4\d s", shown)) == said
 
 
 def test_a_failed_one_says_why_and_gives_nothing(lee, sft) -> None:
