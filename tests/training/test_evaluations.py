@@ -263,6 +263,9 @@ def test_alarms_stand_at_the_top_each_once(lee, make_run) -> None:
     top = shown.partition("What happened")[0]
     assert "Step 10.</b> Alarm <b> coin 0." in top and "eos 2." in top
     assert "coin 1." not in top and "crash" not in top
+    event(run, 9, "alarm", 0, code="worse", text="It is worse than before.")
+    assert "It is worse than before." in text(page(lee, run)), "said at the end, of no step"
+    assert "Step 0" not in text(page(lee, run))
     assert "Alarm &lt;b&gt; coin 0." in page(lee, run).content.decode()
 
 
