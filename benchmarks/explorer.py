@@ -2,7 +2,8 @@
 
 Makes a look by itself (no reading of prompts is measured), then times what a page does: counting
 every facet, finding a page of rows and reading them, in this process and as whole pages over HTTP
-with Django's test client. Prints JSON: p50 and p95 in ms."""
+with Django's test client; and a phrase that nobody asked for before, which alone reads every text.
+Prints JSON: p50 and p95 in ms."""
 
 import argparse
 import json
@@ -35,10 +36,18 @@ ASKED = [
     "?show=all&metadata.key5=value+3", "?language=en&stage=3&agreement.from=50", "?day.from=19800",
     "?show=all&page=400", "?annotator=name+Rater+7&show=all", "?show=groups",
 ]  # fmt: skip
+PHRASES = {
+    "none": "nowhere to be found",
+    "rare": "answer is 77777",
+    "middling": "is 77",
+    "common": "the answer is",
+    "common, a role": "user",
+    "none, a role": "assistant",
+}
 
 
 def make(folder: Path, rows: int) -> None:
-    """A look with every kind of facet, its rows answers of a sentence or two."""
+    """A look with every kind of facet, its rows texts of 1 kB."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(1)
     columns: dict[str, Any] = {}
@@ -79,8 +88,8 @@ def make(folder: Path, rows: int) -> None:
 
 def _texts(number: int) -> tuple[bytes, bytes]:
     said = {
-        "prompt": [{"role": "user", "content": f"Question {number}, what is the answer to it?"}],
-        "completion": [{"role": "assistant", "content": f"The answer is {number}. " * 4}],
+        "prompt": [{"role": "user", "content": f"A user asks {number}, what is it?"}],
+        "completion": [{"role": "assistant", "content": f"The answer is {number}. " * 40}],
     }
     about = {
         "project": "support-desk", "external_id": f"q-{number}", "prompt": number,
@@ -127,6 +136,17 @@ def in_process(folder: Path, times: int) -> dict[str, Any]:
 
         whole += timed(page, times)
     return {"first_page_ms": first, **told(whole)}
+
+
+def phrases(folder: Path, times: int) -> dict[str, Any]:
+    """Of each, how many rows have it, and a search for it."""
+    from exports.row_search import holding
+
+    def search(phrase: str) -> dict[str, float]:
+        rows = int(holding(folder, phrase).sum())
+        return {"rows": rows, **told(timed(lambda: holding(folder, phrase), times))}
+
+    return {name: {"phrase": phrase, **search(phrase)} for name, phrase in PHRASES.items()}
 
 
 def over_http(folder: Path, times: int) -> dict[str, Any]:
@@ -196,6 +216,7 @@ def main() -> None:
             "facets": len(FACETS) + len(NUMBERS) + 1,
             "made_in_s": round(time.perf_counter() - began, 1),
             "in_process": in_process(folder, given.times),
+            "phrases": phrases(folder, given.times),
             "over_http": over_http(folder, given.times),
         }
     print(json.dumps(report, indent=1))

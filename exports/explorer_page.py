@@ -48,17 +48,25 @@ class FacetView:
 
 @dataclass(frozen=True)
 class Shown:
-    """A row of the list. `kept`: of a duplicate, the row that was kept instead."""
+    """A row of the list. `kept`: of a duplicate, the row that was kept instead; `phrase`: what was
+    searched for, marked in its texts."""
 
     row: LookRow
     texts: list[tuple[str, str]]
     split: str
     who: str
     kept: int | None = None
+    phrase: str = ""
 
     @property
-    def short(self) -> list[tuple[str, str]]:
-        return [(title, row_texts.shorten(text)) for title, text in self.texts]
+    def short(self) -> list[tuple[str, row_texts.Pieces]]:
+        return [(title, row_texts.excerpt(text, self.phrase)) for title, text in self.texts]
+
+    @property
+    def full(self) -> list[tuple[str, row_texts.Pieces, int]]:
+        """The last: how often the phrase stands there."""
+        every = [(title, row_texts.pieced(text, self.phrase)) for title, text in self.texts]
+        return [(title, pieces, sum(hit for _, hit in pieces)) for title, pieces in every]
 
     @property
     def twin(self) -> bool:
@@ -165,15 +173,15 @@ def chips(look: Look, filters: Filters, named: names.Names) -> list[tuple[str, s
 def rows(look: Look, dataset: Dataset, filters: Filters, page: int) -> list[Shown]:
     """A page of what was found, in order of arrival."""
     ids = look.page(filters, page)
-    return _shown(dataset, look.read(ids)) if ids else []
+    return _shown(dataset, look.read(ids), filters.phrase) if ids else []
 
 
-def one(look: Look, dataset: Dataset, pk: int) -> Shown | None:
+def one(look: Look, dataset: Dataset, pk: int, phrase: str = "") -> Shown | None:
     """A single row, its texts in full; none if the look has no such row."""
     found = look.read([pk])
     if not found:
         return None
-    return replace(_shown(dataset, found)[0], kept=_kept(look, found[pk]))
+    return replace(_shown(dataset, found, phrase)[0], kept=_kept(look, found[pk]))
 
 
 def groups(
@@ -183,7 +191,7 @@ def groups(
     of the kept one, which stands first."""
     total, found = look.groups(filters, page)
     every = look.read(pk for members in found for pk in members) if found else {}
-    shown = {one.row.id: one for one in _shown(dataset, every)}
+    shown = {one.row.id: one for one in _shown(dataset, every, filters.phrase)}
     return total, [
         [_beside(shown[members[0]], shown[pk]) for pk in members if pk in shown]
         for members in found
@@ -193,7 +201,7 @@ def groups(
 
 def beside_kept(look: Look, dataset: Dataset, shown: Shown) -> list[dict[str, Any]]:
     """A duplicate beside the row that was kept, with a word diff; empty where there is none."""
-    kept = shown.kept and one(look, dataset, shown.kept)
+    kept = shown.kept and one(look, dataset, shown.kept, shown.phrase)
     return [_beside(kept, kept), _beside(kept, shown)] if kept else []
 
 
@@ -213,11 +221,12 @@ def pages(total: int, page: int, size: int) -> dict[str, Any]:
 def _beside(kept: Shown, other: Shown) -> dict[str, Any]:
     """`kept`'s texts and how `other`'s differ from them, part by part."""
     before = dict(kept.texts)
-    steps = [(title, word_diff(before.get(title, ""), text)) for title, text in other.texts]
+    diffs = [(title, word_diff(before.get(title, ""), text)) for title, text in other.texts]
+    steps = [(title, row_texts.pieced_steps(diff, other.phrase)) for title, diff in diffs]
     return {"shown": other, "first": kept is other, "steps": steps}
 
 
-def _shown(dataset: Dataset, found: dict[int, LookRow]) -> list[Shown]:
+def _shown(dataset: Dataset, found: dict[int, LookRow], phrase: str) -> list[Shown]:
     missing = [row for row in found.values() if row.row is None]
     stored = _stored(dataset.workspace, missing) if missing else {}
     people = names.people(key for row in found.values() for key in row.provenance["annotators"])
@@ -227,6 +236,7 @@ def _shown(dataset: Dataset, found: dict[int, LookRow]) -> list[Shown]:
             stored[row.id] if row.row is None else row_texts.texts(dataset.kind, row.row),
             SPLITS[row.split] if 0 <= row.split < len(SPLITS) else "",
             ", ".join(people.get(key, key) for key in row.provenance["annotators"]),
+            phrase=phrase,
         )
         for row in found.values()
     ]

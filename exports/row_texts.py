@@ -1,12 +1,17 @@
 """A row as titled texts, for pages that show rows rather than train on them. Pure."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from exports.formats import ANSWERS, PLAIN
 
 SHORT = 240  # characters of a text in a list
+LEAD = 30  # and of what stands before a phrase in it
 Texts = list[tuple[str, str]]
+Pieces = list[tuple[str, bool]]  # one after the other they are the text
+_BLANK = re.compile(r"\s+")
 TITLES = {"completion": "answer"}
 
 
@@ -38,5 +43,52 @@ def shorten(text: str, most: int = SHORT) -> str:
     line = " ".join(text[: most * 4].split())
     if len(line) <= most:
         return line if len(text) <= most * 4 else f"{line} …"
-    head = line[:most].rsplit(" ", 1)[0]
-    return f"{head or line[:most]} …"
+    blank = line.rfind(" ", most - LEAD, most + 1)  # some scripts have none
+    return f"{line[: blank if blank > 0 else most]} …"
+
+
+def excerpt(text: str, phrase: str) -> Pieces:
+    """The text as `shorten` gives it; where the phrase comes late, from shortly before it."""
+    hit = _spelt(phrase).search(text) if phrase else None
+    if not hit:
+        return [(shorten(text), False)]
+    start = 0
+    if hit.start() > LEAD * 3 // 2:  # the list shows two lines, on a phone of 30 letters
+        start = hit.start() - LEAD
+        blank = _BLANK.search(text, start - 1, start + LEAD // 2)  # to begin with a word
+        start = blank.end() if blank else start
+    line = shorten(text[start:], SHORT + len(phrase))
+    pieces = pieced(line, " ".join(phrase.split()))
+    return [("… ", False), *pieces] if start else pieces
+
+
+def pieced(text: str, phrase: str) -> Pieces:
+    """The text in pieces, with whether each is the phrase, in capitals or not."""
+    if not phrase:
+        return [(text, False)]
+    # Between the pieces that are not stand those that are, so they come in turns.
+    pieces = _spelt(phrase, "(%s)").split(text)
+    return [(piece, place % 2 == 1) for place, piece in enumerate(pieces) if piece]
+
+
+def pieced_steps(steps: Iterable[tuple[str, str]], phrase: str) -> list[tuple[str, Pieces]]:
+    """A word diff's steps, each in pieces: the phrase is looked for in the newer text as a whole,
+    for it may lie across steps."""
+    steps = list(steps)
+    left = deque(pieced("".join(words for kind, words in steps if kind != "del"), phrase))
+    found: list[tuple[str, Pieces]] = []
+    for kind, words in steps:
+        pieces = [(words, False)] if kind == "del" else []
+        missing = 0 if pieces else len(words)
+        while missing:
+            piece, is_found = left.popleft()
+            if piece[missing:]:
+                left.appendleft((piece[missing:], is_found))
+            pieces.append((piece[:missing], is_found))
+            missing -= len(pieces[-1][0])
+        found.append((kind, pieces))
+    return found
+
+
+def _spelt(phrase: str, within: str = "%s") -> re.Pattern[str]:
+    return re.compile(within % re.escape(phrase), re.IGNORECASE)

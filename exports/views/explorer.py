@@ -135,7 +135,8 @@ def explore_row(request: HttpRequest, pk: int, row: int) -> HttpResponse:
     shown = None
     if look is not None and row <= look.rows:
         try:
-            shown = explorer_page.one(look, dataset, row)
+            phrase = Filters.read(request.GET, {}).phrase
+            shown = explorer_page.one(look, dataset, row, phrase)
         except NoLook:
             shown = None
     context: dict[str, Any] = {"dataset": dataset, "shown": shown}

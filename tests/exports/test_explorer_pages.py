@@ -223,3 +223,22 @@ def test_a_phrase_narrows_and_stays_in_every_link(lee, found) -> None:
     assert groups.context["total"] == 1
     none = lee.get(url, {"q": "nowhere", "show": "groups"}).content.decode()
     assert "Take the filters away" in none and "finds them" not in none
+
+
+def test_what_was_found_is_marked(lee, found) -> None:
+    url = reverse("exports:explore", args=[found.pk])
+    shown = lee.get(url, {"q": "<B>viel", "language": "de"}).content.decode()
+    assert "<mark>&lt;b&gt;Viel</mark>&lt;/b&gt;" in shown
+    assert f'{reverse("exports:explore_row", args=[found.pk, 2])}?q=%3CB%3Eviel"' in shown
+    row = ask(lee, "explore_row", found.pk, 2, q="<B>viel")
+    assert "<mark>&lt;b&gt;Viel</mark>&lt;/b&gt;" in row and "found 1 time<" in row
+    row = ask(lee, "explore_row", found.pk, 2)
+    assert "&lt;b&gt;Viel&lt;/b&gt;" in row and "<mark>" not in row and "found" not in row
+
+
+def test_what_was_found_is_marked_side_by_side(lee, found) -> None:
+    row = ask(lee, "explore_row", found.pk, 3, q="MUCH WAS")
+    assert "<mark>Much </mark>" in row and "<ins><mark>was</mark></ins>" in row
+    assert "<del>is</del>" in row
+    groups = ask(lee, "explore", found.pk, q="much was", show="groups")
+    assert "<ins><mark>was</mark></ins>" in groups
