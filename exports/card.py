@@ -27,6 +27,12 @@ _PERSONAL = {
     "drop": "Rows in which patterns found personal data ({kinds}) were left out; patterns find "
     "neither names nor everything else.",
 }
+# Rules whose words say again what their title says.
+_SAYS_ITSELF = {
+    "answers", "best_ranked", "best_rated", "include_imported", "corrections_as_pairs",
+    "boilerplate", "personal", "near", "near_test", "max_per_prompt", "max_annotator",
+    "max_longer", "test",
+}  # fmt: skip
 # Ids that the Hub takes as a licence; another word is told as `other`.
 _HUB = {
     "apache-2.0", "mit", "cc0-1.0", "cc-by-2.0", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0",
@@ -263,7 +269,10 @@ def _rules(facts: Mapping[str, Any]) -> Iterator[str]:
     yield "## Rules"
     if told := rule_words.sentences(facts["kind"], selection):
         yield "\n".join(
-            f"- {rule_words.TITLES[rule]}: {plain(text)}" for rule, text in told.items()
+            f"- {plain(text[0].upper() + text[1:])}"
+            if rule in _SAYS_ITSELF
+            else f"- {rule_words.TITLES[rule]}: {plain(text)}"
+            for rule, text in told.items()
         )
     else:
         yield "None but those of the kind."

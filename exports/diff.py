@@ -4,6 +4,7 @@ Pure of Django. Memory grows by about 30 bytes a row, and by no text.
 Two rows of one key say the same. Of the others, two that come from the same work (project, prompt
 and responses) are one row that changed; what is then left was removed, or added."""
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 KINDS = (ADDED, REMOVED, CHANGED)
 GONE = "its prompt, answer or work is no longer there, or the rules make no row of it"
 NEW = "its prompt, answer or work was not there, or the rules made no row of it"
+ELSEWHERE = "from a project of which the other version takes no rows"
 BEFORE = "was left out before: "
 SPLIT, SWAPPED = "split", "chosen and rejected changed places"
 Numbers = NDArray[np.int32]
@@ -111,11 +113,38 @@ def compare(old: Path, new: Path, beat: Beat = lambda _: None) -> Diff:
         for marks, taken in ((marks_old, in_old), (marks_new, in_new))
     )
     why = _reasons(lines, new, marks_old[left_old], "", GONE)
+    _elsewhere(lines, old, new, loose_old[left_old], why)
     lines.add(REMOVED, loose_old[left_old], None, why)
     why = _reasons(lines, old, marks_new[left_new], BEFORE, NEW)
+    _elsewhere(lines, new, old, loose_new[left_new], why)
     lines.add(ADDED, None, loose_new[left_new], why)
     beat(100)
     return lines.diff(ends, same)
+
+
+def _elsewhere(lines: _Lines, side: Path, other: Path, rows: Numbers, why: NDArray[Any]) -> None:
+    """Say it of the rows whose project the other version does not take from. `rows`: sorted."""
+    here, there = (_projects(directory) for directory in (side, other))
+    if not len(rows) or not there or here <= there:
+        return
+    word, first = lines.word(ELSEWHERE), 0
+    for batch in columns.provenance(side, ["project"]):
+        low, high = np.searchsorted(rows, [first, first + len(batch)])
+        names = batch.column(0).to_pylist() if high > low else []
+        for place in range(low, high):
+            if names[rows[place] - first] not in there:
+                why[place] = word
+        first += len(batch)
+
+
+def _projects(directory: Path) -> set[str]:
+    """Those that the rules of a snapshot take from; none of rows made anew by the same rules."""
+    path = directory / "snapshot.json"
+    return (
+        set(json.loads(path.read_text("utf-8"))["selection"]["projects"])
+        if path.exists()
+        else set()
+    )
 
 
 def _by_key(old: Path, new: Path) -> tuple[tuple[Numbers, Numbers], Numbers, Numbers]:

@@ -143,6 +143,19 @@ def test_rules_and_personal_data_are_said(sft) -> None:
     assert "at the 95th per cent" in text and "in the middle" in text
 
 
+def test_no_rule_is_said_twice(sft) -> None:
+    rules = {"boilerplate": True, "near": 90, "near_test": 80, "max_per_prompt": 2, "min_length": 2}
+    datasets.change(dataset=sft, name=sft.name, values={**sft.selection, **rules})
+    told = text_of(freeze(sft)).split("## Rules")[1]
+    for line in (
+        "No refusals and boilerplate",
+        "No near-duplicates (90 %)",
+        "At most 2 of a prompt",
+    ):
+        assert f"\n- {line}\n" in told
+    assert "\n- Shortest, in characters: from 2 characters\n" in told
+
+
 def test_in_how_many_rows_was_masked_is_said(as_user, cast, sft, desk) -> None:
     desk.write(desk.stage("write"), desk.prompt("Whom?"), "Ask a@mail.example.org.", cast.ana)
     datasets.change(dataset=sft, name=sft.name, values={**sft.selection, "personal": "mask"})

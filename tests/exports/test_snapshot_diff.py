@@ -38,7 +38,7 @@ def write(directory: Path, rows: list[dict], dropped: list[dict] = (), keys: boo
             {
                 "split": split,
                 "row": place,
-                "project": "p",
+                "project": row.get("project", "p"),
                 "external_id": row["id"],
                 "responses": row["responses"],
                 "key": key_of(row),
@@ -49,6 +49,9 @@ def write(directory: Path, rows: list[dict], dropped: list[dict] = (), keys: boo
     if not keys:
         provenance = provenance.drop_columns(["key"])
     pq.write_table(provenance, directory / "provenance.parquet")
+    projects = sorted({"p", *(row.get("project", "p") for row in rows)})
+    facts = {"selection": {"projects": projects}}
+    (directory / "snapshot.json").write_text(json.dumps(facts), "utf-8")
     pq.write_table(
         pa.Table.from_pylist(list(dropped), files.DROPPED), directory / "dropped.parquet"
     )
@@ -73,6 +76,17 @@ def row(number: int, **other) -> dict:
 def told(found: diff.Diff) -> dict[str, dict[str, int]]:
     summary = found.summary()
     return {kind: summary[kind]["why"] for kind in diff.KINDS if summary[kind]["rows"]}
+
+
+def test_rows_of_a_project_that_the_other_does_not_take_from(tmp_path) -> None:
+    shared = [row(n) for n in range(3)]
+    old = write(tmp_path / "old", [*shared, row(5)])
+    new = write(tmp_path / "new", [*shared, row(6), row(7, project="q")])
+    assert told(diff.compare(old, new)) == {
+        "added": {diff.NEW: 1, diff.ELSEWHERE: 1},
+        "removed": {diff.GONE: 1},
+    }
+    assert told(diff.compare(new, old))["removed"] == {diff.GONE: 1, diff.ELSEWHERE: 1}
 
 
 @pytest.mark.parametrize("keys", [True, False])
