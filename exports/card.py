@@ -188,8 +188,15 @@ def _work(facts: Mapping[str, Any]) -> Iterator[str]:
         return
     first, most = next(iter(stats["work"].items()))
     yield "## Who did the work"
+    of_imports = stats.get("imported_annotators", 0)
     yield (
         f"{many:,} annotator{'s' if many > 1 else ''}"
+        + (
+            f" ({'all' if of_imports == many else f'{of_imports:,} of them'} from imported work, "
+            "by the names that came with it)"
+            if of_imports
+            else ""
+        )
         + (f", from {stats['work_from']} to {stats['work_to']}" if stats.get("work_from") else "")
         + f". The most by one (`{first}`) is {_share(most, total)} of the rows."
     )

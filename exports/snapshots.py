@@ -132,6 +132,13 @@ def _freeze(snapshot: Snapshot, target: Path, mine: "QuerySet[Snapshot]") -> dic
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     beat, pseudonym = _heart(mine), _pseudonym(snapshot)
+    imported: set[str] = set()
+
+    def known(name: str) -> str:
+        if name.startswith("name "):  # of an import's own raters, not of people here
+            imported.add(pseudonym(name))
+        return pseudonym(name)
+
     try:
         directory = work / "snapshot"
         directory.mkdir()
@@ -147,10 +154,11 @@ def _freeze(snapshot: Snapshot, target: Path, mine: "QuerySet[Snapshot]") -> dic
                 directory,
                 shelf,
                 schema,
-                pseudonym,
+                known,
                 lambda rows: beat(70 + 29 * rows // total),
             )
             found |= origins.describe(shelf.sources(), people)
+            found["imported_annotators"] = len(imported)
             settle()  # what writing took
         sha256, hashes = files.hash_data(directory)
         found["labels"] = origins.labels(directory)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from django.urls import reverse
 
-from annotation.models import Import, Prompt, Response, Submission
+from annotation.models import Import, Prompt, Ranking, Response, Submission
 from exports import card, datasets, files, origins, plots, previews, snapshots, verifying
 from exports.models import Snapshot
 
@@ -42,6 +42,15 @@ def test_who_did_the_work_and_when(sft, cast) -> None:
     assert "1 annotator, from 2026-03-04 to 2026-05-06" in told and "100 % of the rows" in told
     assert "Ana" not in told and "ana@" not in told and "annotator-" in told
     assert "Licences" not in told and "license" not in front(told), "nothing was imported"
+
+
+def test_raters_of_an_import_are_told_as_such(desk, pairs, cast) -> None:
+    assert "from imported work" not in text_of(freeze(pairs))
+    turn = Ranking.objects.first().submission_id
+    Submission.objects.filter(pk=turn).update(user=None, rater="Judge", origin="import")
+    told = text_of(freeze(pairs))
+    assert "(1 of them from imported work, by the names that came with it)" in told
+    assert "Judge" not in told
 
 
 def test_rules_about_people_name_nobody_in_the_files(sft, cast) -> None:
