@@ -109,7 +109,11 @@ def _header(cells: list[str]) -> list[str]:
     header = [cell.strip().casefold() for cell in cells]
     for name, count in Counter(header).items():
         if name and count > 1:
-            raise ReadError(f"The header names the column “{name}” twice: rename one.", 1)
+            raise ReadError(
+                f"The header names the column “{name}” twice: rename one, or put a line of names "
+                "above it if it is a row.",
+                1,
+            )
     return header
 
 
