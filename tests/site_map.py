@@ -145,6 +145,7 @@ ANNOTATION: list[View] = [
     View("annotation:import_progress", ("import_.pk",), "lead"),
     View("annotation:import_report", ("import_.pk",), "lead"),
     View("annotation:import_change", ("import_.pk",), "lead", "post"),
+    View("annotation:import_header", ("import_.pk",), "lead", "post"),
     View("annotation:import_start", ("import_.pk",), "lead", "post"),
     View("annotation:import_about", ("import_.pk",), "lead", "post"),
     View("annotation:import_fetch", ("import_.pk",), "lead", "post"),
