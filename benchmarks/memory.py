@@ -49,6 +49,9 @@ class Cell:
 FITTED = ((2, 256, 384, 8, 16_384), (4, 256, 256, 12, 32_768), (1, 512, 512, 6, 8192))
 HELD_OUT = ((4, 192, 512, 8, 8192), (2, 512, 320, 10, 49_152), (8, 96, 576, 4, 24_576))
 
+# Measured for the first time when the factors were what they are.
+UNSEEN = ((3, 320, 448, 7, 12_288), (6, 160, 640, 5, 28_672))
+
 
 def cells(smol: str) -> list[Cell]:
     found = []
@@ -63,6 +66,9 @@ def cells(smol: str) -> list[Cell]:
         found.append(Cell(recipe, "full", 2, 512, 512, 8, 8192, "on"))
         found.append(Cell(recipe, "half", 2, 256, 512, 8, 8192))
         found.append(Cell(recipe, "qlora", 2, 256, 512, 8, 8192, fitted=recipe == "sft"))
+        for adaptation in ("lora", "full", "half", "qlora"):
+            found += [Cell(recipe, adaptation, *shape) for shape in UNSEEN]
+        found += [Cell(recipe, kind, *UNSEEN[0], checkpointing="on") for kind in ("lora", "full")]
     if smol:
         for recipe, adaptation, batch, length in (
             ("sft", "lora", 2, 256),
