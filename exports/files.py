@@ -120,9 +120,11 @@ def _sources(
         "key": pa.Array.from_buffers(pa.binary(16), len(batch), [None, keys]),
     }
     named = columns["annotators"]
-    pseudonyms = [pseudonym(name) for name in named.values.to_pylist()]
-    people.update(pseudonyms)
-    columns["annotators"] = pa.ListArray.from_arrays(named.offsets, _strings(pseudonyms))
+    names = Counter(everyone := named.values.to_pylist())
+    shown = {name: pseudonym(name) for name in names}
+    people.update({shown[name]: count for name, count in names.items()})
+    pseudonyms = _strings([shown[name] for name in everyone])
+    columns["annotators"] = pa.ListArray.from_arrays(named.offsets, pseudonyms)
     return pa.Table.from_arrays([columns[name] for name in PROVENANCE.names], schema=PROVENANCE)
 
 

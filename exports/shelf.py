@@ -8,7 +8,7 @@ say, one after another as JSON, and where each came from."""
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b, sha1
-from itertools import pairwise, repeat
+from itertools import repeat
 from pathlib import Path
 from struct import Struct
 from typing import Any, NamedTuple, Self
@@ -58,6 +58,8 @@ _RECORD = np.dtype(
 )  # fmt: skip
 _FATE = Struct("<2i")  # the last two: what dropping a row changes
 _AT_ONCE = 10_000  # records that are read together
+_FAR = 100  # records: to read as many costs more than to ask for one by itself
+_MANY = 50_000  # rows whose records are in memory together
 _TOGETHER = 500  # rows whose texts are,
 _SPAN = 4 * 2**20  # and bytes of them where they lie side by side
 Ids = Sequence[int] | np.ndarray[Any, np.dtype[np.int64]]
@@ -215,7 +217,10 @@ class Rows:
         self._texts.close()
 
     def mark(self, pk: int) -> Mark:
-        return Mark._make(_MARK.unpack(self._marks.read((pk - 1) * _MARK.size, _MARK.size)))
+        return Mark._make(_MARK.unpack(self._mark(pk)))
+
+    def _mark(self, pk: int) -> bytes:
+        return self._marks.read((pk - 1) * _MARK.size, _MARK.size)
 
     def line(self, mark: Mark) -> Line:
         text = self._texts.read(mark.place, mark.size + mark.told)
@@ -308,8 +313,11 @@ class Shelf(Rows):
 
     def _records(self) -> Iterator[Records]:
         for start in range(0, self._last, _AT_ONCE):
-            block = self._marks.read(start * _MARK.size, _AT_ONCE * _MARK.size)
-            yield np.frombuffer(block, _RECORD)
+            yield self._block(start)
+
+    def _block(self, start: int) -> Records:
+        """The records from this place on."""
+        return np.frombuffer(self._marks.read(start * _MARK.size, _AT_ONCE * _MARK.size), _RECORD)
 
     def column(self, name: str, every: bool = False) -> Records:
         """A mark of the kept rows, or of every row, in order of arrival. Of a key and a digest it
@@ -340,28 +348,41 @@ class Shelf(Rows):
 
     def lines(self, ids: Ids) -> Iterator[Line]:
         """The same, as they lie there."""
-        return (self.line(self.mark(int(pk))) for pk in ids)
+        for start in range(0, len(ids), _MANY):
+            some = self._records_of(np.asarray(ids[start : start + _MANY]))
+            keys = np.column_stack([some["key"], some["key_end"]]).astype(_TEXT).tobytes()
+            marks = (some[name].tolist() for name in ("id", "place", "size", "told"))
+            for at, (pk, place, size, told) in enumerate(zip(*marks, strict=True)):
+                text = self._texts.read(place, size + told)
+                yield Line(pk, keys[16 * at : 16 * at + 16], text[:size], text[size:])
 
     def contents(self, ids: Ids) -> Iterator[dict[str, Any]]:
         """What these rows say, in the order asked for; quickest in their order of arrival."""
         for start in range(0, len(ids), _TOGETHER):
-            some = self._marks_of(np.asarray(ids[start : start + _TOGETHER]))
-            first, last = some[0].place, some[-1].place + some[-1].size
-            if 0 < last - first <= _SPAN and all(a.place < b.place for a, b in pairwise(some)):
-                block = memoryview(self._texts.read(first, last - first))
-                for mark in some:
-                    yield orjson.loads(block[mark.place - first : mark.place - first + mark.size])
+            some = self._records_of(np.asarray(ids[start : start + _TOGETHER]))
+            places, ends = some["place"], some["place"] + some["size"]
+            first, size = int(places[0]), int(ends[-1] - places[0])
+            if 0 < size <= _SPAN and bool((places[1:] > places[:-1]).all()):
+                block = memoryview(self._texts.read(first, size))
+                starts = (places - first).tolist()
+                for place, end in zip(starts, (ends - first).tolist(), strict=True):
+                    yield orjson.loads(block[place:end])
             else:
-                for mark in some:
-                    yield orjson.loads(self._texts.read(mark.place, mark.size))
+                for place, length in zip(places.tolist(), some["size"].tolist(), strict=True):
+                    yield orjson.loads(self._texts.read(place, length))
 
-    def _marks_of(self, ids: np.ndarray[Any, Any]) -> list[Mark]:
-        first, last = int(ids.min()), int(ids.max())
-        if last - first > _AT_ONCE:
-            return [self.mark(pk) for pk in ids.tolist()]
-        block = self._marks.read((first - 1) * _MARK.size, (last - first + 1) * _MARK.size)
-        places = ((ids - first) * _MARK.size).tolist()
-        return [Mark._make(_MARK.unpack_from(block, place)) for place in places]
+    def _records_of(self, ids: np.ndarray[Any, Any]) -> Records:
+        """The records of these rows, in the order asked for. Far apart they are read one by one,
+        else in blocks, of which less is wanted than read."""
+        if np.ptp(ids) > _FAR * len(ids):
+            return np.frombuffer(b"".join(map(self._mark, ids.tolist())), _RECORD)
+        order = np.argsort(ids)
+        places = ids[order] - 1
+        found = np.empty(len(ids), _RECORD)
+        for start in range(int(places[0]), int(places[-1]) + 1, _AT_ONCE):
+            of, to = np.searchsorted(places, [start, start + _AT_ONCE])
+            found[order[of:to]] = self._block(start)[places[of:to] - start]
+        return found
 
     def dropped(self) -> Iterator[tuple[str, bytes]]:
         """(reason, provenance as JSON) of each row that was left out, in order of arrival."""

@@ -108,6 +108,11 @@ def test_marks_are_read_by_number_and_by_column(tmp_path: Path) -> None:
         kept = sorted((one for one in marks if not one.reason), key=lambda one: one.key)
         assert [one.id for one in marks] == list(range(1, many + 2)) and len(kept) == many - 2
         assert marks[6].key > bytes(16) == marks[-1].key
+        every = np.random.default_rng(5).permutation(many) + 1
+        for ids in (every, np.array([many, 1, 12_345])):  # in blocks, and one by one
+            assert [(line.id, line.key) for line in shelf.lines(ids)] == [
+                (pk, marks[pk - 1].key) for pk in ids.tolist()
+            ]
         names = ("id", "prompt", "split", "other", "length", "size")
         assert shelf.kept(*names).tolist() == [
             tuple(getattr(one, name) for name in names) for one in kept
